@@ -1,1 +1,207 @@
-//! (placeholder)
+//! Asymmetric coroutines: a function with a stack of its own that can stop in the middle, hand a
+//! value to whoever resumed it, and go on later. They need no scheduler.
+//!
+//! ```
+//! use cove::coroutine::{Coroutine, CoroutineState};
+//!
+//! let mut squares = Coroutine::new(|suspender, first: u64| {
+//!     let mut n = first;
+//!     while n < 5 {
+//!         n += suspender.suspend(n * n);
+//!     }
+//!     "done"
+//! });
+//! assert_eq!(squares.resume(3), CoroutineState::Yielded(9));
+//! assert_eq!(squares.resume(1), CoroutineState::Yielded(16));
+//! assert_eq!(squares.resume(1), CoroutineState::Complete("done"));
+//! ```
+//!
+//! The life of a coroutine:
+//!
+//! ```text
+//!             resume              suspend
+//!   Fresh ------------> Running ------------> Suspended
+//!     |                  |   ^                   |  |
+//!     |                  |   +------ resume -----+  |
+//!     | drop             | return or panic          | drop: unwinds the stack
+//!     v                  v                          v
+//!   Complete          Complete                   Complete
+//! ```
+//!
+//! Where things lie: the control block ([`Control`]) and the closure sit at the top of the
+//! coroutine's own stack, so that making a coroutine allocates nothing but the stack. Values pass
+//! by pointer: each side hands over the address of a slot in its own frame.
+//!
+//! # Panics and dropping
+//! A panic inside the coroutine comes out of the `resume` that ran it. Dropping an unfinished
+//! coroutine unwinds it, so that destructors run: its `suspend` raises a panic that the panic hook
+//! does not see, and raises it again if the coroutine catches it and suspends again.
+//!
+//! While a coroutine unwinds, it cannot stop: a `suspend` in a destructor does not switch. Where
+//! `In` is `()` it returns at once, else [`Suspender::try_suspend`] tells the destructor so, and a
+//! plain `suspend` aborts the process with a message, since there is no value that it could return.
+
+mod control;
+mod suspender;
+
+use control::{Control, Launch};
+pub use suspender::{Suspender, Unwinding};
+
+use crate::arch;
+use crate::stack::{self, StackError};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// Where a coroutine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Made and never resumed.
+    Fresh,
+    /// Being resumed at this moment, possibly waiting for a coroutine that it resumed itself.
+    Running,
+    /// Stopped in a `suspend`.
+    Suspended,
+    /// Ended: returned, panicked, or unwound.
+    Complete,
+}
+
+/// What a `resume` brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoroutineState<Out, Return> {
+    /// The coroutine suspended with this value.
+    Yielded(Out),
+    /// The coroutine returned this value and is complete.
+    Complete(Return),
+}
+
+/// A function with a stack of its own; see the [module](self).
+///
+/// It stays on the thread that made it: what its stack holds may not be `Send`.
+///
+/// ```compile_fail
+/// let coroutine = cove::coroutine::Coroutine::<(), (), ()>::new(|_, ()| ());
+/// std::thread::spawn(move || drop(coroutine));
+/// ```
+pub struct Coroutine<'f, In, Out, Return> {
+    control: NonNull<Control>,
+    /// Owns the closure, sends `In`, receives the rest; not `Send`, not `Sync`.
+    shape: PhantomData<(*mut &'f (), fn(In) -> (Out, Return))>,
+}
+
+impl<'f, In, Out, Return> Coroutine<'f, In, Out, Return> {
+    /// Makes a coroutine with a stack of 128 KiB that will run `function` at the first resume.
+    ///
+    /// # Panics
+    /// When no stack can be had; [`with_stack_bytes`](Self::with_stack_bytes) returns the error.
+    pub fn new<F>(function: F) -> Self
+    where
+        F: FnOnce(&Suspender<In, Out>, In) -> Return + 'f,
+    {
+        match Self::with_stack_bytes(stack::DEFAULT_BYTES, function) {
+            Ok(coroutine) => coroutine,
+            Err(error) => panic!("cannot make a coroutine: {error}"),
+        }
+    }
+
+    /// As [`new`](Self::new) with a stack of `stack_bytes` (4 KiB to 1 GiB, rounded up to pages).
+    ///
+    /// # Errors
+    /// When `stack_bytes` is out of range or no such stack can be had; the message names the limit.
+    pub fn with_stack_bytes<F>(stack_bytes: usize, function: F) -> Result<Self, StackError>
+    where
+        F: FnOnce(&Suspender<In, Out>, In) -> Return + 'f,
+    {
+        let launch = Launch::<F, In, Out, Return>::new(function);
+        let control = Control::create(stack_bytes, launch)?;
+        Ok(Coroutine { control, shape: PhantomData })
+    }
+
+    /// Runs the coroutine until it suspends or ends. The first `input` becomes the closure's
+    /// argument, each later one the result of the `suspend` that it ends. Cost: about 1 ns.
+    ///
+    /// # Panics
+    /// When the coroutine is complete, and with the coroutine's own panic if it panics.
+    #[inline]
+    pub fn resume(&mut self, input: In) -> CoroutineState<Out, Return> {
+        // SAFETY: the control block lives until this coroutine is dropped, and the types are those
+        // with which it was made.
+        unsafe { Control::resume::<In, Out, Return>(self.control, input) }
+    }
+
+    /// Where the coroutine stands. `Running` can be seen only from within it.
+    #[inline]
+    pub fn status(&self) -> Status {
+        // SAFETY: the control block lives until this coroutine is dropped.
+        unsafe { (*self.control.as_ptr()).status() }
+    }
+
+    /// Whether the coroutine has ended.
+    #[inline]
+    pub fn is_complete(&self) -> bool {
+        self.status() == Status::Complete
+    }
+
+    /// The size of the coroutine's stack in bytes.
+    pub fn stack_bytes(&self) -> usize {
+        // SAFETY: the control block lives until this coroutine is dropped.
+        unsafe { (*self.control.as_ptr()).stack_bytes() }
+    }
+
+    /// The most bytes of its stack that the coroutine, or an earlier one on the same stack, has
+    /// used so far. Costs a scan of the stack's touched pages.
+    pub fn stack_high_water_bytes(&self) -> usize {
+        // SAFETY: the control block lives until this coroutine is dropped.
+        unsafe { (*self.control.as_ptr()).stack_high_water_bytes() }
+    }
+}
+
+impl<In, Out, Return> Drop for Coroutine<'_, In, Out, Return> {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses the control block after its owner is dropped; the types are those
+        // with which it was made.
+        unsafe { Control::destroy::<Out, Return>(self.control) }
+    }
+}
+
+impl<In, Out, Return> std::fmt::Debug for Coroutine<'_, In, Out, Return> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coroutine")
+            .field("status", &self.status())
+            .field("stack_bytes", &self.stack_bytes())
+            .finish()
+    }
+}
+
+/// A coroutine that takes nothing and returns nothing is an iterator over what it yields.
+///
+/// ```
+/// use cove::coroutine::Coroutine;
+///
+/// let fibonacci = Coroutine::new(|suspender, ()| {
+///     let (mut a, mut b) = (0u32, 1);
+///     loop {
+///         suspender.suspend(a);
+///         (a, b) = (b, a + b);
+///     }
+/// });
+/// let first: Vec<u32> = fibonacci.take(7).collect();
+/// assert_eq!(first, [0, 1, 1, 2, 3, 5, 8]);
+/// ```
+impl<Out> Iterator for Coroutine<'_, (), Out, ()> {
+    type Item = Out;
+
+    #[inline]
+    fn next(&mut self) -> Option<Out> {
+        if self.is_complete() {
+            return None;
+        }
+        match self.resume(()) {
+            CoroutineState::Yielded(value) => Some(value),
+            CoroutineState::Complete(()) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

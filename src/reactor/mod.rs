@@ -1,1 +1,273 @@
-//! (placeholder)
+//! Readiness of descriptors: who waits to read or write which, and what the kernel said.
+//!
+//! Each descriptor is registered once, edge-triggered, for both directions, when an operation on it
+//! has had to wait for the first time; from then on waiting costs no system call. An operation is
+//! always tried first, and only `EAGAIN` parks, so an edge cannot be missed: the kernel is asked by
+//! the same thread, and not between the try and the park.
+//!
+//! ```text
+//!   token = generation << 32 | index        sources: [ {fd, generation, readers, writers} ... ]
+//!                                     index ---------^
+//! ```
+//!
+//! An event wakes the *first* waiter of its direction. One whose operation then succeeds passes the
+//! turn on to the next (there may be more to read); one that meets `EAGAIN` again goes back to the
+//! queue and waits for the next edge. So a thousand coroutines in `accept` on one listener do not
+//! all wake for one connection, and none sleeps while there is something for it.
+//!
+//! The reactor knows descriptors and links, not coroutines. Generations guard against events that
+//! were on their way when a source was released and its place used again.
+
+use crate::list::{Link, Queue};
+use crate::sys::epoll::{Epoll, Event, Interest};
+use crate::sys::eventfd::EventFd;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr::NonNull;
+
+/// Events taken from the kernel in one call: more waits for the next one.
+const EVENTS_MAX: usize = if cfg!(test) { 4 } else { 512 };
+
+/// The token of the bell by which other threads end the sleep.
+const BELL: u64 = u64::MAX;
+
+/// The last index that a source can have.
+const INDEX_MAX: u32 = u32::MAX - 1;
+
+/// Reading (and accepting) or writing (and connecting).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+/// Names a source; stale ones name nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token(pub(crate) u64);
+
+impl Token {
+    fn new(index: u32, generation: u32) -> Token {
+        Token(u64::from(generation) << 32 | u64::from(index))
+    }
+
+    fn index(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// A registered descriptor and who waits for it.
+struct Source {
+    fd: RawFd,
+    generation: u32,
+    live: bool,
+    readers: Queue,
+    writers: Queue,
+}
+
+impl Source {
+    fn queue(&mut self, direction: Direction) -> &mut Queue {
+        match direction {
+            Direction::Read => &mut self.readers,
+            Direction::Write => &mut self.writers,
+        }
+    }
+}
+
+/// One thread's registered descriptors.
+pub(crate) struct Reactor {
+    sources: Vec<Source>,
+    free: Vec<u32>,
+    live: usize,
+    events: Box<[Event]>,
+}
+
+impl Reactor {
+    /// Makes an empty reactor that listens for `bell`.
+    pub(crate) fn new(epoll: &Epoll, bell: &EventFd) -> io::Result<Reactor> {
+        // Level-triggered: the bell stays rung until it is drained.
+        epoll.add(bell.as_raw_fd(), Interest::READABLE, BELL)?;
+        let events = vec![Event::EMPTY; EVENTS_MAX].into_boxed_slice();
+        Ok(Reactor { sources: Vec::new(), free: Vec::new(), live: 0, events })
+    }
+
+    /// Whether no descriptor is registered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.live == 0
+    }
+
+    /// The number of registered descriptors.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Registers `fd` for both directions.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl`: `EPERM` for a regular file, `ENOSPC` at the limit
+    /// `/proc/sys/fs/epoll/max_user_watches`; and `OutOfMemory`.
+    pub(crate) fn register(&mut self, epoll: &Epoll, fd: RawFd) -> io::Result<Token> {
+        let index = self.free.last().copied().unwrap_or(self.sources.len() as u32);
+        if index > INDEX_MAX {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        if index as usize == self.sources.len() {
+            self.sources.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            // Room to give every source's place back without allocating.
+            let spare = self.sources.capacity() - self.free.len();
+            self.free.try_reserve(spare).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            let (readers, writers) = (Queue::new(), Queue::new());
+            self.sources.push(Source { fd: -1, generation: 0, live: false, readers, writers });
+            self.free.push(index);
+        }
+        let generation = self.sources[index as usize].generation;
+        let token = Token::new(index, generation);
+        let interest =
+            Interest::READABLE | Interest::WRITABLE | Interest::READ_CLOSED | Interest::EDGE;
+        match epoll.add(fd, interest, token.0) {
+            // The same open file at the same number: a registration whose source was released.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                epoll.modify(fd, interest, token.0)?;
+            }
+            other => other?,
+        }
+        self.free.pop();
+        let source = &mut self.sources[index as usize];
+        debug_assert!(!source.live && source.readers.is_empty() && source.writers.is_empty());
+        source.fd = fd;
+        source.live = true;
+        self.live += 1;
+        Ok(token)
+    }
+
+    fn source(&mut self, token: Token) -> Option<&mut Source> {
+        let source = self.sources.get_mut(token.index())?;
+        (source.live && source.generation == token.generation()).then_some(source)
+    }
+
+    /// Forgets a source. Nobody may be waiting for it. The kernel's side ends with the descriptor.
+    pub(crate) fn release(&mut self, token: u64) {
+        let token = Token(token);
+        if let Some(source) = self.source(token) {
+            debug_assert!(source.readers.is_empty() && source.writers.is_empty());
+            source.live = false;
+            source.fd = -1;
+            source.generation = source.generation.wrapping_add(1);
+            self.free.push(token.index() as u32);
+            self.live -= 1;
+        }
+    }
+
+    /// Appends a waiter; false if the token is stale.
+    ///
+    /// # Safety
+    /// The link is not linked, and stays where it is until it is woken or removed.
+    pub(crate) unsafe fn enqueue(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        link: NonNull<Link>,
+    ) -> bool {
+        match self.source(token) {
+            // SAFETY: as the caller says.
+            Some(source) => unsafe { source.queue(direction).push_back(link) },
+            None => return false,
+        }
+        true
+    }
+
+    /// Takes a waiter out.
+    ///
+    /// # Safety
+    /// The link stands in the queue of this token and direction.
+    pub(crate) unsafe fn remove(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        link: NonNull<Link>,
+    ) {
+        if let Some(source) = self.source(token) {
+            // SAFETY: as the caller says.
+            unsafe { source.queue(direction).remove(link) };
+        }
+    }
+
+    /// Takes out the next waiter, because an operation succeeded or the descriptor is closed.
+    pub(crate) fn next_waiter(
+        &mut self,
+        token: Token,
+        direction: Direction,
+    ) -> Option<NonNull<Link>> {
+        self.source(token)?.queue(direction).pop_front()
+    }
+
+    /// Whether somebody waits.
+    #[inline]
+    pub(crate) fn has_waiters(&mut self, token: Token, direction: Direction) -> bool {
+        self.source(token).is_some_and(|source| !source.queue(direction).is_empty())
+    }
+
+    /// Asks the kernel, waiting for at most `timeout_ns` (`None`: for ever), and calls `wake` with
+    /// the first waiter of each direction that has become ready.
+    pub(crate) fn poll(
+        &mut self,
+        epoll: &Epoll,
+        bell: &EventFd,
+        timeout_ns: Option<u64>,
+        mut wake: impl FnMut(NonNull<Link>),
+    ) -> io::Result<usize> {
+        let mut events = std::mem::take(&mut self.events);
+        let outcome = epoll.wait(&mut events, timeout_ns);
+        if let Ok(count) = outcome {
+            for event in &events[..count] {
+                self.deliver(event, bell, &mut wake);
+            }
+        }
+        self.events = events;
+        outcome
+    }
+
+    fn deliver(&mut self, event: &Event, bell: &EventFd, wake: &mut impl FnMut(NonNull<Link>)) {
+        if event.token() == BELL {
+            // A bell that cannot be drained stays rung, and the next poll tries again.
+            let _ = bell.drain();
+            return;
+        }
+        let readiness = event.readiness();
+        let both = readiness.is_hung_up() || readiness.is_error();
+        let Some(source) = self.source(Token(event.token())) else { return };
+        if both || readiness.is_readable() || readiness.is_read_closed() {
+            if let Some(link) = source.readers.pop_front() {
+                wake(link);
+            }
+        }
+        if both || readiness.is_writable() {
+            if let Some(link) = source.writers.pop_front() {
+                wake(link);
+            }
+        }
+    }
+
+    /// Forgets all sources, in a forked child whose epoll instance is a new one.
+    pub(crate) fn reset(&mut self) {
+        for index in 0..self.sources.len() {
+            let source = &mut self.sources[index];
+            if source.live {
+                source.live = false;
+                source.generation = source.generation.wrapping_add(1);
+                source.readers = Queue::new();
+                source.writers = Queue::new();
+                self.free.push(index as u32);
+            }
+        }
+        self.live = 0;
+    }
+
+    /// The descriptors that are registered, with the numbers of those who wait to read and write.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.sources.iter().filter(|source| source.live).map(|source| source.fd)
+    }
+}

@@ -1,1 +1,397 @@
-//! (placeholder)
+//! One thread's scheduler: runs its coroutines in turn and waits for the kernel when none can run.
+//!
+//! ```text
+//!        spawn            popped              park
+//!   o ---------> Ready ---------> Running ----------> Parked
+//!                  ^                |  |                 |
+//!                  |   yield_now    |  | returns         | woken, timed out,
+//!                  +----------------+  v                 | cancelled
+//!                  ^                  Done               |
+//!                  +-------------------------------------+
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `task.rs` | the control block |
+//! | `queue.rs`, `slots.rs` | who is ready; who is alive |
+//! | `switch.rs` | park, yield, wake: leaving a task and entering the next, directly |
+//! | `turn.rs` | the loop, on a stack of its own: inbox, timers, kernel, stacks to bring in |
+//! | `spawn.rs` | laying out a task with its closure and its result |
+//! | `shared.rs`, `saver.rs` | shared stacks and the bytes copied out of them |
+//! | `wait.rs` | queues of waiters, usable across threads |
+//! | `io.rs` | waiting for a descriptor |
+//! | `inbox.rs` | what other threads ask of this one |
+//! | `pool.rs` | the process's threads for blocking work |
+//! | `unwind.rs` | the panics that end waits early |
+//!
+//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs` and
+//! `wait.rs` is touched by another one. The root task runs on the thread's own stack; the loop has
+//! a stack of its own, so that no task's stack is in use while it works.
+
+pub(crate) mod inbox;
+pub(crate) mod io;
+pub(crate) mod pool;
+mod queue;
+mod saver;
+pub(crate) mod shared;
+mod slots;
+pub(crate) mod spawn;
+mod switch;
+pub(crate) mod task;
+mod turn;
+pub(crate) mod unwind;
+pub(crate) mod wait;
+
+#[cfg(test)]
+mod tests;
+
+use crate::arch::Context;
+use crate::reactor::Reactor;
+use crate::stack::{self, Stack, StackError};
+use crate::sys;
+use crate::sys::epoll::Epoll;
+use crate::sys::eventfd::EventFd;
+use crate::timer::Wheel;
+use inbox::{Inbox, Message};
+use queue::RunQueue;
+use slots::Slots;
+use std::cell::{Cell, UnsafeCell};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use task::{State, Task, TaskVtable};
+
+/// The next task's id. Process-wide, so that an id names one coroutine, whatever its thread.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// How many ids a scheduler takes from [`NEXT_ID`] at a time.
+const ID_BLOCK: u64 = 1 << 20;
+
+/// The loop's stack. It runs no closure of the user's, but whatever looks at backtraces.
+const LOOP_STACK_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// The scheduler that the thread is running, or null.
+    static CURRENT: Cell<*const Scheduler> = const { Cell::new(std::ptr::null()) };
+}
+
+/// What other threads may touch of a scheduler; it outlives the scheduler in their hands.
+pub(crate) struct Shared {
+    pub(crate) inbox: Inbox<EventFd>,
+    pub(crate) epoll: Epoll,
+    /// The kernel's number of the scheduler's thread.
+    pub(crate) thread_id: i32,
+}
+
+/// A task as other threads know it.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) slot: u32,
+    pub(crate) id: u64,
+}
+
+impl Remote {
+    /// What other threads may know of `task`.
+    pub(crate) fn of(task: &Task) -> Remote {
+        // SAFETY: the scheduler outlives its tasks; `shared` never changes.
+        let shared = unsafe { (*task.scheduler).shared.clone() };
+        Remote { shared, slot: task.slot, id: task.id }
+    }
+
+    /// Makes the task runnable if it still exists and is parked.
+    pub(crate) fn wake(&self) {
+        // A closed inbox means that the task is gone.
+        let _ = self.shared.inbox.push(Message::Wake { slot: self.slot, id: self.id });
+    }
+
+    /// Cancels the task if it still exists.
+    pub(crate) fn cancel(&self) {
+        let _ = self.shared.inbox.push(Message::Cancel { slot: self.slot, id: self.id });
+    }
+}
+
+/// What a scheduler has counted since it began.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) spawned: Cell<u64>,
+    pub(crate) completed: Cell<u64>,
+    pub(crate) switches: Cell<u64>,
+    pub(crate) turns: Cell<u64>,
+    pub(crate) polls: Cell<u64>,
+    pub(crate) sleeps: Cell<u64>,
+    pub(crate) timers_fired: Cell<u64>,
+    pub(crate) remote_messages: Cell<u64>,
+    pub(crate) swaps: Cell<u64>,
+}
+
+/// Adds one.
+#[inline(always)]
+pub(crate) fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+/// How a scheduler is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct SchedulerConfig {
+    pub(crate) stack_bytes: usize,
+    pub(crate) shared_stacks: usize,
+    pub(crate) shared_stack_bytes: usize,
+    /// Give each task on a shared stack its own, inaccessible while it does not run.
+    pub(crate) check_shared_stacks: bool,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        SchedulerConfig {
+            stack_bytes: stack::DEFAULT_BYTES,
+            shared_stacks: 4,
+            shared_stack_bytes: 256 << 10,
+            check_shared_stacks: false,
+        }
+    }
+}
+
+/// One thread's scheduler. Pinned: tasks point at it.
+pub(crate) struct Scheduler {
+    /// The running task; null while the loop runs.
+    current: Cell<*const Task>,
+    queue: RunQueue,
+    /// Direct switches left before the loop must look at the kernel and the timers.
+    budget: Cell<u32>,
+    loop_context: Cell<Context>,
+    /// The thread's errno.
+    errno: *mut i32,
+    /// A task that was popped but whose stack must be brought in first.
+    handoff: Cell<*const Task>,
+    /// An ended task without a handle, whose memory the loop gives back.
+    ended: Cell<*const Task>,
+    /// The task that alone may run, because the thread is unwinding on its stack.
+    exclusive: Cell<*const Task>,
+    /// The task on a checked shared stack that ran last.
+    checked: Cell<*const Task>,
+    shutting_down: Cell<bool>,
+    /// The ids that may still be given out: next, end.
+    ids: Cell<(u64, u64)>,
+    slots: UnsafeCell<Slots>,
+    wheel: UnsafeCell<Wheel>,
+    pub(crate) reactor: UnsafeCell<Reactor>,
+    shared_stacks: UnsafeCell<shared::SharedStacks>,
+    root: Cell<*const Task>,
+    pub(crate) counters: Counters,
+    pub(crate) config: SchedulerConfig,
+    pub(crate) shared: Arc<Shared>,
+    /// Asked, when the thread has nothing to do, for work that others have not started.
+    pub(crate) steal: Cell<Option<fn(&Scheduler) -> bool>>,
+    loop_stack: Stack,
+}
+
+/// Why a scheduler could not be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum SchedulerError {
+    /// No epoll instance or event descriptor.
+    System(io::Error),
+    /// No stack for the loop, or no memory for the tables.
+    Stack(StackError),
+    Memory,
+}
+
+impl From<SchedulerError> for io::Error {
+    fn from(error: SchedulerError) -> io::Error {
+        match error {
+            SchedulerError::System(error) => error,
+            SchedulerError::Stack(error) => error.into(),
+            SchedulerError::Memory => io::ErrorKind::OutOfMemory.into(),
+        }
+    }
+}
+
+impl Scheduler {
+    /// Makes a scheduler for the calling thread, on which alone it may be used.
+    pub(crate) fn new(config: SchedulerConfig) -> Result<Box<Scheduler>, SchedulerError> {
+        let epoll = Epoll::new().map_err(SchedulerError::System)?;
+        let bell = EventFd::new().map_err(SchedulerError::System)?;
+        let reactor = Reactor::new(&epoll, &bell).map_err(SchedulerError::System)?;
+        let loop_stack = stack::with_pool(|pool| pool.take(LOOP_STACK_BYTES))
+            .map_err(SchedulerError::Stack)?;
+        let shared =
+            Arc::new(Shared { inbox: Inbox::new(bell), epoll, thread_id: sys::thread::gettid() });
+        let scheduler = Box::new(Scheduler {
+            current: Cell::new(std::ptr::null()),
+            queue: RunQueue::new().map_err(|_| SchedulerError::Memory)?,
+            budget: Cell::new(0),
+            loop_context: Cell::new(Context::NONE),
+            errno: sys::thread::errno_location(),
+            handoff: Cell::new(std::ptr::null()),
+            ended: Cell::new(std::ptr::null()),
+            exclusive: Cell::new(std::ptr::null()),
+            checked: Cell::new(std::ptr::null()),
+            shutting_down: Cell::new(false),
+            ids: Cell::new((0, 0)),
+            slots: UnsafeCell::new(Slots::new()),
+            wheel: UnsafeCell::new(Wheel::new(sys::clock::monotonic_ns())),
+            reactor: UnsafeCell::new(reactor),
+            shared_stacks: UnsafeCell::new(shared::SharedStacks::new()),
+            root: Cell::new(std::ptr::null()),
+            counters: Counters::default(),
+            config,
+            shared,
+            steal: Cell::new(None),
+            loop_stack,
+        });
+        scheduler.prepare_loop();
+        Ok(scheduler)
+    }
+
+    /// The scheduler that the calling thread is running, if it is.
+    #[inline(always)]
+    pub(crate) fn current<'a>() -> Option<&'a Scheduler> {
+        // SAFETY: set by `enter` for as long as the scheduler is borrowed by it. Coroutines stay on
+        // their thread, so the reference cannot reach another one.
+        unsafe { CURRENT.get().as_ref() }
+    }
+
+    /// The scheduler that the calling thread is running, or null.
+    #[inline(always)]
+    pub(crate) fn current_pointer() -> *const Scheduler {
+        CURRENT.get()
+    }
+
+    /// The running task.
+    #[inline(always)]
+    pub(crate) fn current_task(&self) -> &Task {
+        debug_assert!(!self.current.get().is_null());
+        // SAFETY: while anything but the loop runs, `current` is the task on whose stack it does,
+        // which is live.
+        unsafe { &*self.current.get() }
+    }
+
+    /// Whether the loop, and no task, is running.
+    pub(crate) fn is_in_loop(&self) -> bool {
+        self.current.get().is_null()
+    }
+
+    /// A fresh id.
+    #[inline]
+    fn next_id(&self) -> u64 {
+        let (mut next, mut end) = self.ids.get();
+        if next == end {
+            next = NEXT_ID.fetch_add(ID_BLOCK, Ordering::Relaxed);
+            end = next + ID_BLOCK;
+        }
+        self.ids.set((next + 1, end));
+        next
+    }
+
+    /// The number of live tasks, the root not counted.
+    pub(crate) fn live(&self) -> usize {
+        // SAFETY: a short look at the thread's own table.
+        unsafe { (*self.slots.get()).len() }
+    }
+
+    /// Calls `look` with every live task but the root. It must not spawn or end any.
+    pub(crate) fn for_each_task(&self, mut look: impl FnMut(&Task)) {
+        // SAFETY: `look` does not change the table.
+        for task in unsafe { (*self.slots.get()).iter() } {
+            look(task);
+        }
+    }
+
+    /// Runs `function` as the root task, on the calling thread's own stack.
+    ///
+    /// # Panics
+    /// When the thread runs a scheduler already; and with the panic of `function`.
+    pub(crate) fn enter<T>(&self, function: impl FnOnce() -> T) -> T {
+        assert!(
+            CURRENT.get().is_null(),
+            "cove::run was called inside a runtime; use cove::spawn or cove::scope there"
+        );
+        self.enter_nested(function)
+    }
+
+    /// As `enter`, also while another scheduler is running on this thread, which then stands still.
+    fn enter_nested<T>(&self, function: impl FnOnce() -> T) -> T {
+        let root = Task::root(self, self.next_id());
+        self.root.set(&raw const root);
+        self.current.set(&raw const root);
+        let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
+        function()
+    }
+
+    /// Ends every task: cancels all and runs them until they have unwound. New ones end unstarted.
+    pub(crate) fn shut_down(&self) {
+        self.shutting_down.set(true);
+        self.enter_nested(|| {
+            self.for_each_task(|task| self.cancel(task));
+            let root = self.current_task();
+            root.set(task::flag::MASKED);
+            while self.live() > 0 {
+                self.park(wait::WaitKind::Shutdown, wait::NEVER);
+            }
+        });
+        drop(self.shared.inbox.close());
+    }
+}
+
+/// Ends the root task's time when its function ends, by whatever way.
+struct Leave<'a> {
+    scheduler: &'a Scheduler,
+    outer: *const Scheduler,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let extra = self.scheduler.current_task().extra.replace(std::ptr::null_mut());
+        if !extra.is_null() {
+            // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
+            drop(unsafe { Box::from_raw(extra) });
+        }
+        self.scheduler.root.set(std::ptr::null());
+        self.scheduler.current.set(std::ptr::null());
+        CURRENT.set(self.outer);
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        if self.live() > 0 || !self.shutting_down.get() {
+            self.shut_down();
+        }
+        // SAFETY: no task is left, and the loop's context is never entered again.
+        unsafe { (*self.shared_stacks.get()).clear() };
+    }
+}
+
+impl Task {
+    /// The root task: on the thread's own stack, in no table.
+    fn root(scheduler: &Scheduler, id: u64) -> Task {
+        static VTABLE: TaskVtable = TaskVtable {
+            run: |_| unreachable!("the root task is running from the start"),
+            discard: |_| unreachable!("the root task is running from the start"),
+            take: |_, _| unreachable!("the root task has no handle"),
+            drop_result: |_| unreachable!("the root task has no result"),
+            function: || "root",
+            block_bytes: 0,
+        };
+        Task {
+            context: Cell::new(Context::NONE),
+            scheduler,
+            vtable: &VTABLE,
+            id,
+            slot: u32::MAX,
+            errno: Cell::new(0),
+            state: Cell::new(State::Running),
+            flags: Cell::new(task::flag::STARTED),
+            woken: Cell::new(task::Woken::Ready),
+            kind: Cell::new(wait::WaitKind::None),
+            has_handle: Cell::new(true),
+            home: Cell::new(task::Home { none: () }),
+            timer: UnsafeCell::new(crate::timer::Timer::new()),
+            waiter: wait::Waiter::of_task(),
+            joiner: Cell::new(std::ptr::null()),
+            extra: Cell::new(std::ptr::null_mut()),
+        }
+    }
+}
+

@@ -1,0 +1,13 @@
+    // The coroutine's half of the asymmetric pair; same registers and same saved
+    // frame as the symmetric switch.  It leaves by a return, which matches the
+    // branch with link in resume.s.
+    adr x3, 2f
+    stp x19, x29, [sp, #-32]!
+    str x3, [sp, #16]
+    mov x4, sp
+    str x4, [x0]
+    ldr x30, [x1, #16]
+    mov sp, x1
+    ret
+2:
+    ldp x19, x29, [sp], #32

@@ -1,0 +1,26 @@
+    // Symmetric switch: any context to any other.
+    //
+    // in:  rdi = where to store the saved context, rsi = the context to enter,
+    //      rdx = the value handed over
+    // out: rdx = the value handed over by whoever comes back
+    //
+    // What a saved context points at (struct SavedFrame):
+    //
+    //     sp + 16   rbx    reserved by the compiler, so kept by hand
+    //     sp +  8   rbp    likewise
+    //     sp        pc     where to go on
+    //
+    // Every other register is declared lost by the caller of this text, so the
+    // compiler spills exactly those that are live.  An indirect jump is used, not
+    // a return: no call precedes it, and a return would mispredict every time.
+    push rbx
+    push rbp
+    lea rax, [rip + 2f]
+    push rax
+    mov [rdi], rsp
+    mov rsp, rsi
+    pop rax
+    jmp rax
+2:
+    pop rbp
+    pop rbx

@@ -1,0 +1,194 @@
+//! The context switch for aarch64 (AAPCS64). The text is in `asm/aarch64/`.
+//!
+//! ```text
+//!            a fresh context                     a suspended context
+//!   top -> +----------------+             top -> +----------------+
+//!          | padding        |                    | frames of the  |
+//!          | pc = start     |                    | coroutine      |
+//!          | entry          |                    +----------------+
+//!    sp -> | argument       |                    | padding        |
+//!          +----------------+                    | pc             |
+//!                                                | x29            |
+//!                                          sp -> | x19            |
+//!                                                +----------------+
+//! ```
+
+use super::{Context, Entry};
+use std::arch::asm;
+
+/// What a suspended context points at, lowest address first.
+#[repr(C)]
+struct SavedFrame {
+    x19: usize,
+    x29: usize,
+    pc: usize,
+    padding: usize,
+}
+
+/// What a context that has not run yet points at, lowest address first. The pc has the place that
+/// it has in a [`SavedFrame`].
+#[repr(C)]
+struct InitialFrame {
+    argument: *mut u8,
+    entry: Entry,
+    pc: usize,
+    padding: usize,
+}
+
+// The offsets that the assembly text and its unwinding rules rely on.
+const _: () = assert!(size_of::<SavedFrame>() == 32);
+const _: () = assert!(std::mem::offset_of!(SavedFrame, x29) == 8);
+const _: () = assert!(std::mem::offset_of!(SavedFrame, pc) == 16);
+const _: () = assert!(size_of::<InitialFrame>() == 32);
+const _: () = assert!(std::mem::offset_of!(InitialFrame, entry) == 8);
+const _: () = assert!(std::mem::offset_of!(InitialFrame, pc) == 16);
+
+/// Runs one text of `asm/` with the registers that all switches share. The macro only declares
+/// operands: everything but x19 and x29, which the text keeps itself, is lost.
+macro_rules! switch_text {
+    ($text:literal, $save:expr, $to:expr, $value:expr) => {{
+        let received: usize;
+        asm!(
+            include_str!(concat!("../../asm/aarch64/", $text)),
+            inlateout("x0") $save => _,
+            inlateout("x1") $to.0 => _,
+            inlateout("x2") $value => received,
+            lateout("x20") _, lateout("x21") _, lateout("x22") _, lateout("x23") _,
+            lateout("x24") _, lateout("x25") _, lateout("x26") _, lateout("x27") _,
+            lateout("x28") _,
+            clobber_abi("C"),
+        );
+        received
+    }};
+}
+
+/// Makes a context that will call `entry(argument, value)` on the stack that ends at `top`.
+///
+/// # Safety
+/// `top` is 16-byte aligned and ends a writable stack, large enough for `entry`, that outlives the
+/// context. `entry` must not return or unwind. Cost: three stores.
+#[inline]
+pub(crate) unsafe fn prepare(
+    top: *mut u8,
+    _limit: *mut u8,
+    entry: Entry,
+    argument: *mut u8,
+) -> Context {
+    debug_assert!(top as usize % 16 == 0);
+    // SAFETY: the caller gives a writable stack, so the bytes just below its top are ours.
+    unsafe {
+        let frame = top.cast::<InitialFrame>().sub(1);
+        frame.write(InitialFrame { argument, entry, pc: start_address(), padding: 0 });
+        Context(frame.cast())
+    }
+}
+
+/// The address of the first instruction of every context.
+#[inline]
+fn start_address() -> usize {
+    let address: usize;
+    // SAFETY: the text computes an address and jumps over the code at that address.
+    unsafe {
+        asm!(
+            include_str!("../../asm/aarch64/start.s"),
+            address = out(reg) address,
+            options(nomem, preserves_flags)
+        );
+    }
+    address
+}
+
+/// Saves the running context to `save` and enters `to`, handing over `value`; returns the value
+/// handed over by whoever enters the saved context.
+///
+/// # Safety
+/// `save` is writable, and `to` was made by [`prepare`] or saved, on this thread, and was not
+/// entered since; its stack is intact.
+#[inline(always)]
+pub(crate) unsafe fn switch(save: *mut Context, to: Context, value: usize) -> usize {
+    // SAFETY: the text keeps x19, x29 and sp across the switch and declares the rest lost; the
+    // caller vouches for both contexts.
+    unsafe { switch_text!("switch.s", save, to, value) }
+}
+
+/// As [`switch`], into a coroutine that comes back by [`suspend`].
+///
+/// # Safety
+/// As [`switch`].
+#[inline(always)]
+pub(crate) unsafe fn resume(save: *mut Context, to: Context, value: usize) -> usize {
+    // SAFETY: as in `switch`; only the way in which the pc is made differs.
+    unsafe { switch_text!("resume.s", save, to, value) }
+}
+
+/// As [`switch`], back to a context saved by [`resume`].
+///
+/// # Safety
+/// As [`switch`].
+#[inline(always)]
+pub(crate) unsafe fn suspend(save: *mut Context, to: Context, value: usize) -> usize {
+    // SAFETY: as in `switch`; only the branch that leaves differs.
+    unsafe { switch_text!("suspend.s", save, to, value) }
+}
+
+/// Enters `to` for good, handing over `value`. Nothing on the present stack is dropped.
+///
+/// # Safety
+/// As [`switch`] for `to`; whatever lies on the present stack is abandoned.
+#[inline(always)]
+pub(crate) unsafe fn leave(to: Context, value: usize) -> ! {
+    // SAFETY: the caller vouches for `to`, and nothing returns to here.
+    unsafe {
+        asm!(
+            include_str!("../../asm/aarch64/leave.s"),
+            in("x1") to.0, in("x2") value,
+            options(noreturn)
+        )
+    }
+}
+
+/// As [`leave`], to a context saved by [`resume`].
+///
+/// # Safety
+/// As [`leave`].
+#[inline(always)]
+pub(crate) unsafe fn leave_to_resumer(to: Context, value: usize) -> ! {
+    // SAFETY: the caller vouches for `to`, and nothing returns to here.
+    unsafe {
+        asm!(
+            include_str!("../../asm/aarch64/leave_to_resumer.s"),
+            in("x1") to.0, in("x2") value,
+            options(noreturn)
+        )
+    }
+}
+
+/// Calls `function(argument)` on the present stack in such a way that a backtrace taken inside it
+/// shows, above it, the frames of the suspended `context`.
+///
+/// # Safety
+/// `context` is suspended and its stack intact. `function` must not unwind.
+#[inline(never)]
+pub(crate) unsafe fn unwind_from(
+    context: Context,
+    function: unsafe extern "C" fn(*mut u8),
+    argument: *mut u8,
+) {
+    // SAFETY: the text restores sp, x19 and x29; the rest that it or the callee changes is declared
+    // lost. Its unwinding rules read the frame that the caller vouches for.
+    unsafe {
+        asm!(
+            include_str!("../../asm/aarch64/unwind_from.s"),
+            function = in(reg) function,
+            inlateout("x0") argument => _,
+            inlateout("x20") context.0 => _,
+            clobber_abi("C"),
+        );
+    }
+}
+
+/// The lowest address that the suspended `context` uses of its stack.
+#[inline(always)]
+pub(crate) fn stack_pointer(context: Context) -> *mut u8 {
+    context.0
+}

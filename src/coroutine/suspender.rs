@@ -1,0 +1,132 @@
+//! What a coroutine's closure receives to suspend itself with.
+
+use super::control::Control;
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// Suspends the coroutine whose closure was given it.
+///
+/// It may be used on that coroutine's own stack only; a use inside another coroutine or task that
+/// got hold of the reference panics.
+///
+/// ```compile_fail
+/// use cove::coroutine::Coroutine;
+/// // A suspender cannot leave its coroutine.
+/// let mut stolen = None;
+/// let mut coroutine = Coroutine::new(|suspender, ()| {
+///     stolen = Some(suspender);
+///     suspender.suspend(());
+/// });
+/// coroutine.resume(());
+/// stolen.unwrap().suspend(());
+/// ```
+pub struct Suspender<In, Out> {
+    control: NonNull<Control>,
+    /// Receives `In`, hands over `Out`; not `Send`, not `Sync`.
+    shape: PhantomData<(*mut (), fn(Out) -> In)>,
+}
+
+/// The error of [`Suspender::try_suspend`]: the coroutine is unwinding and cannot stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unwinding;
+
+impl std::fmt::Display for Unwinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the coroutine is unwinding and cannot suspend")
+    }
+}
+
+impl std::error::Error for Unwinding {}
+
+impl<In, Out> Suspender<In, Out> {
+    /// # Safety
+    /// The suspender does not outlive the control block, which was made with these types.
+    pub(super) unsafe fn new(control: NonNull<Control>) -> Self {
+        Suspender { control, shape: PhantomData }
+    }
+
+    /// Hands `output` to the resumer, and returns the input of the next resume.
+    ///
+    /// If the coroutine is dropped meanwhile, this does not return but unwinds. In a destructor
+    /// that runs because the coroutine unwinds, it does not switch: it drops `output` and returns
+    /// at once if `In` is `()`.
+    ///
+    /// # Aborts
+    /// In such a destructor, the process, if `In` is another type than `()`: there is no input to
+    /// return. Use [`try_suspend`](Self::try_suspend) there.
+    ///
+    /// # Panics
+    /// When it is called on the stack of another coroutine.
+    #[inline]
+    pub fn suspend(&self, output: Out) -> In {
+        // SAFETY: the types are those of the control block.
+        match unsafe { Control::suspend(self.control, output) } {
+            Ok(input) => input,
+            Err(_) => unit::<In>().unwrap_or_else(|| cannot_suspend()),
+        }
+    }
+
+    /// As [`suspend`](Self::suspend), but tells a destructor that the coroutine is unwinding.
+    ///
+    /// # Errors
+    /// [`Unwinding`]: nothing was handed over, `output` is dropped.
+    ///
+    /// # Panics
+    /// When it is called on the stack of another coroutine.
+    #[inline]
+    pub fn try_suspend(&self, output: Out) -> Result<In, Unwinding> {
+        // SAFETY: the types are those of the control block.
+        unsafe { Control::suspend(self.control, output) }.map_err(|_| Unwinding)
+    }
+}
+
+impl<In, Out> std::fmt::Debug for Suspender<In, Out> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Suspender").finish_non_exhaustive()
+    }
+}
+
+/// A value of type `T` if `T` is `()`.
+#[cold]
+fn unit<T>() -> Option<T> {
+    if erased_type_id::<T>() != TypeId::of::<()>() {
+        return None;
+    }
+    // SAFETY: `T` is `()`: `()` has no lifetimes that erasing could have confused.
+    Some(unsafe { std::mem::transmute_copy::<(), T>(&()) })
+}
+
+/// The `TypeId` of `T` with its lifetimes taken for `'static`. Two types that differ in more than
+/// lifetimes have different ones.
+fn erased_type_id<T>() -> TypeId {
+    trait Erased {
+        fn type_id(&self) -> TypeId
+        where
+            Self: 'static;
+    }
+    impl<T> Erased for PhantomData<T> {
+        fn type_id(&self) -> TypeId
+        where
+            Self: 'static,
+        {
+            TypeId::of::<T>()
+        }
+    }
+    let marker = PhantomData::<T>;
+    let erased: &dyn Erased = &marker;
+    // SAFETY: only the lifetime bound of the trait object changes; the method called through it
+    // looks at no value of type `T`, and its result holds no lifetime.
+    let erased: &(dyn Erased + 'static) = unsafe { std::mem::transmute(erased) };
+    erased.type_id()
+}
+
+/// Ends the process: a destructor wants to suspend while its coroutine unwinds.
+#[cold]
+fn cannot_suspend() -> ! {
+    eprintln!(
+        "cove: a destructor called Suspender::suspend while its coroutine was unwinding, and there \
+         is no input to return; use Suspender::try_suspend there. Aborting."
+    );
+    std::process::abort()
+}

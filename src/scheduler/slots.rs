@@ -1,0 +1,93 @@
+//! The table of a scheduler's live tasks: finds a task by the number that other threads know it by,
+//! and lists them all.
+//!
+//! A wake-up from another thread names a slot and an id; it is stale, and ignored, unless the task
+//! in that slot has that id.
+
+use super::task::Task;
+use std::collections::TryReserveError;
+
+/// Marks an entry that holds the next free slot's number instead of a task's address. Tasks are
+/// aligned, so their addresses are even.
+const FREE: usize = 1;
+
+/// No further free slot.
+const NONE: usize = usize::MAX >> 1;
+
+/// The live tasks by slot.
+pub(crate) struct Slots {
+    entries: Vec<usize>,
+    free: usize,
+    live: usize,
+}
+
+impl Slots {
+    pub(crate) const fn new() -> Slots {
+        Slots { entries: Vec::new(), free: NONE, live: 0 }
+    }
+
+    /// The number of live tasks.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Makes room for one more task.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
+        if self.free == NONE && self.entries.len() == self.entries.capacity() {
+            self.entries.try_reserve(self.entries.len().max(64))?;
+        }
+        Ok(())
+    }
+
+    /// The slot that the next `insert` will use.
+    #[inline]
+    pub(crate) fn next(&self) -> u32 {
+        let slot = if self.free == NONE { self.entries.len() } else { self.free };
+        slot as u32
+    }
+
+    /// Enters a task in the slot that `next` told, after `reserve`.
+    #[inline]
+    pub(crate) fn insert(&mut self, task: *const Task) {
+        debug_assert!(task as usize & FREE == 0);
+        self.live += 1;
+        if self.free == NONE {
+            self.entries.push(task as usize);
+        } else {
+            let slot = self.free;
+            self.free = self.entries[slot] >> 1;
+            self.entries[slot] = task as usize;
+        }
+    }
+
+    /// Takes the task of `slot` out.
+    #[inline]
+    pub(crate) fn remove(&mut self, slot: u32) {
+        debug_assert!(self.entries[slot as usize] & FREE == 0);
+        self.live -= 1;
+        self.entries[slot as usize] = (self.free << 1) | FREE;
+        self.free = slot as usize;
+    }
+
+    /// The task in `slot` if its id is `id`.
+    #[inline]
+    pub(crate) fn find(&self, slot: u32, id: u64) -> Option<&Task> {
+        let entry = *self.entries.get(slot as usize)?;
+        if entry & FREE != 0 {
+            return None;
+        }
+        // SAFETY: entries without the mark are live tasks, which leave the table before they end.
+        let task = unsafe { &*(entry as *const Task) };
+        (task.id == id).then_some(task)
+    }
+
+    /// All live tasks in the order of their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Task> {
+        self.entries
+            .iter()
+            .filter(|entry| **entry & FREE == 0)
+            // SAFETY: as in `find`.
+            .map(|entry| unsafe { &*(*entry as *const Task) })
+    }
+}

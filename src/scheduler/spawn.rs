@@ -1,0 +1,412 @@
+//! Making a task: its block with the closure in it, its stack, its first frame; ending it; and the
+//! handle by which its result is taken.
+//!
+//! Nothing is allocated but the stack (or, for a shared stack, one block): the closure lies in the
+//! block and is replaced by the result. A closure or result too large for that is boxed.
+
+use super::task::{Extra, Home, SharedHome, State, Task, TaskVtable, Woken, flag};
+use super::wait::{NEVER, WaitKind, Waiter};
+use super::{Scheduler, count, saver, unwind};
+use crate::arch::{self, Context};
+use crate::stack::{self, Stack, StackError};
+use crate::timer::Timer;
+use std::any::type_name;
+use std::cell::{Cell, UnsafeCell};
+use std::mem::{ManuallyDrop, align_of, size_of};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::thread;
+
+/// The share of a stack, as a divisor, that a task's block may take before its parts are boxed.
+const BLOCK_SHARE: usize = 4;
+
+/// The most bytes of closure or result that a task on a shared stack keeps in its block.
+const SHARED_PAYLOAD_BYTES_MAX: usize = 1024;
+
+/// A task and what its types need.
+#[repr(C)]
+struct Block<F, T> {
+    task: Task,
+    payload: UnsafeCell<Payload<F, T>>,
+}
+
+#[repr(C)]
+union Payload<F, T> {
+    /// Until the task starts.
+    closure: ManuallyDrop<F>,
+    /// Once it has ended.
+    result: ManuallyDrop<thread::Result<T>>,
+}
+
+impl<F: FnOnce() -> T, T> Block<F, T> {
+    const VTABLE: TaskVtable = TaskVtable {
+        run: Self::run,
+        discard: Self::discard,
+        take: Self::take,
+        drop_result: Self::drop_result,
+        function: type_name::<F>,
+        block_bytes: size_of::<Self>() as u32,
+    };
+
+    fn payload(task: &Task) -> *mut Payload<F, T> {
+        // SAFETY: every task with this vtable is the first field of a block of these types; only
+        // the offset of a field is computed.
+        unsafe { (*(&raw const *task).cast::<Self>()).payload.get() }
+    }
+
+    unsafe fn run(task: &Task) {
+        // SAFETY: the task has not started, so the payload is the closure; it is taken once. What
+        // follows it is the result.
+        unsafe {
+            let closure = ManuallyDrop::take(&mut (*Self::payload(task)).closure);
+            let result = catch_unwind(AssertUnwindSafe(closure));
+            (*Self::payload(task)).result = ManuallyDrop::new(result);
+        }
+    }
+
+    unsafe fn discard(task: &Task) {
+        // SAFETY: as in `run`.
+        unsafe {
+            let closure = ManuallyDrop::take(&mut (*Self::payload(task)).closure);
+            let result = catch_unwind(AssertUnwindSafe(|| drop(closure)));
+            let error = result.err().unwrap_or_else(|| Box::new(unwind::Cancelled));
+            (*Self::payload(task)).result = ManuallyDrop::new(Err(error));
+        }
+    }
+
+    unsafe fn take(task: &Task, to: *mut u8) {
+        // SAFETY: the task has ended and the result is taken once, to a place of its type.
+        unsafe {
+            let result = ManuallyDrop::take(&mut (*Self::payload(task)).result);
+            to.cast::<thread::Result<T>>().write(result);
+        }
+    }
+
+    unsafe fn drop_result(task: &Task) {
+        // SAFETY: the task has ended and nobody has taken the result.
+        let result = unsafe { ManuallyDrop::take(&mut (*Self::payload(task)).result) };
+        // A destructor's panic has nobody to go to; the hook has reported it.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(result))));
+    }
+}
+
+/// What a task is made with.
+#[derive(Clone, Default)]
+pub(crate) struct SpawnOptions {
+    pub(crate) name: Option<Arc<str>>,
+    /// The stack's size; the scheduler's default if not given.
+    pub(crate) stack_bytes: Option<usize>,
+    /// Use one of the thread's shared stacks.
+    pub(crate) shared: bool,
+}
+
+/// The right to a task's result. Dropping it detaches the task.
+pub(crate) struct RawHandle {
+    task: NonNull<Task>,
+}
+
+impl Scheduler {
+    /// Makes a task that will run `closure`, and puts it into the run queue.
+    ///
+    /// # Errors
+    /// When there is no memory for its stack or for its places in the tables.
+    ///
+    /// # Safety
+    /// The closure, its result and, for a shared stack, whatever the task keeps on its stack stay
+    /// valid until the task has ended. The handle is read as a handle of `T`.
+    #[inline]
+    pub(crate) unsafe fn spawn<F, T>(
+        &self,
+        options: SpawnOptions,
+        closure: F,
+    ) -> Result<RawHandle, StackError>
+    where
+        F: FnOnce() -> T,
+    {
+        let stack_bytes = options.stack_bytes.unwrap_or(self.config.stack_bytes);
+        let limit = if options.shared { SHARED_PAYLOAD_BYTES_MAX } else { stack_bytes / BLOCK_SHARE };
+        // SAFETY: as the caller says. A boxed closure is small, so boxing does not nest; the handle
+        // reads the result through the vtable, which knows its form.
+        unsafe {
+            if size_of::<F>() > limit {
+                let closure: Box<dyn FnOnce() -> T + '_> = Box::new(closure);
+                self.spawn_block(options, stack_bytes, closure)
+            } else {
+                self.spawn_block(options, stack_bytes, closure)
+            }
+        }
+    }
+
+    unsafe fn spawn_block<F, T>(
+        &self,
+        options: SpawnOptions,
+        stack_bytes: usize,
+        closure: F,
+    ) -> Result<RawHandle, StackError>
+    where
+        F: FnOnce() -> T,
+    {
+        let slots = self.slots.get();
+        // SAFETY: the table is borrowed for short calls that run nothing of the user's.
+        unsafe {
+            (*slots).reserve().map_err(|_| StackError::bookkeeping())?;
+            self.queue.reserve((*slots).len() + 2).map_err(|_| StackError::bookkeeping())?;
+        }
+        let (block, home, context, flags) = self.place::<F, T>(&options, stack_bytes)?;
+        // SAFETY: `place` gave memory for a block of these types.
+        unsafe {
+            let slot = (*slots).next();
+            (&raw mut (*block.as_ptr()).task).write(Task {
+                context: Cell::new(context),
+                scheduler: self,
+                vtable: &Block::<F, T>::VTABLE,
+                id: self.next_id(),
+                slot,
+                errno: Cell::new(0),
+                state: Cell::new(State::Ready),
+                flags: Cell::new(flags),
+                woken: Cell::new(Woken::Ready),
+                kind: Cell::new(WaitKind::None),
+                has_handle: Cell::new(true),
+                home: Cell::new(home),
+                timer: UnsafeCell::new(Timer::new()),
+                waiter: Waiter::of_task(),
+                joiner: Cell::new(std::ptr::null()),
+                extra: Cell::new(std::ptr::null_mut()),
+            });
+            (*block.as_ptr()).payload.get().cast::<F>().write(closure);
+            let task = &(*block.as_ptr()).task;
+            if options.name.is_some() {
+                task.extra_or_default().name = options.name;
+            }
+            (*slots).insert(task);
+            self.queue.push(task);
+            count(&self.counters.spawned);
+            Ok(RawHandle { task: block.cast() })
+        }
+    }
+
+    /// Finds a place for a block, and lays out the first frame if the stack is the task's own.
+    #[inline]
+    fn place<F, T>(
+        &self,
+        options: &SpawnOptions,
+        stack_bytes: usize,
+    ) -> Result<(NonNull<Block<F, T>>, Home, Context, u8), StackError>
+    where
+        F: FnOnce() -> T,
+    {
+        let cancel = if self.shutting_down.get() { flag::CANCEL } else { 0 };
+        if options.shared {
+            return self.place_shared(cancel);
+        }
+        let stack = stack::with_pool(|pool| pool.take(stack_bytes))?;
+        let top = stack.top().as_ptr();
+        let align = align_of::<Block<F, T>>().max(64);
+        let address = (top as usize - size_of::<Block<F, T>>()) & !(align - 1);
+        let block = top.wrapping_sub(top as usize - address);
+        let limit = stack.limit().as_ptr();
+        // SAFETY: the block takes a quarter of the stack at most (the closure was boxed otherwise),
+        // is aligned for its types and for a frame below it, and the stack stays until `free`.
+        let context = unsafe { arch::prepare(block, limit, main, block) };
+        let home = Home { private: stack.into_raw() };
+        // SAFETY: inside the stack, so not null.
+        Ok((unsafe { NonNull::new_unchecked(block.cast()) }, home, context, cancel))
+    }
+
+    fn place_shared<F, T>(
+        &self,
+        flags: u8,
+    ) -> Result<(NonNull<Block<F, T>>, Home, Context, u8), StackError>
+    where
+        F: FnOnce() -> T,
+    {
+        let stack = self.shared_stack()?;
+        let bytes = size_of::<Block<F, T>>();
+        assert!(align_of::<Block<F, T>>() <= saver::ALIGN, "over-aligned closure or result");
+        let Some(block) = saver::take(bytes) else {
+            return Err(StackError::bookkeeping());
+        };
+        let checked = if self.config.check_shared_stacks { flag::CHECKED } else { 0 };
+        let home = Home { shared: SharedHome { stack, saved: std::ptr::null_mut() } };
+        Ok((block.cast(), home, Context::NONE, flags | checked | flag::SHARED | flag::AWAY))
+    }
+
+    /// Ends the current task, whose result is in place.
+    ///
+    /// # Safety
+    /// `task` is the current one, and nothing on its stack is needed any more.
+    unsafe fn finish(&self, task: &Task) -> ! {
+        // SAFETY: the table is borrowed for a short call.
+        unsafe { (*self.slots.get()).remove(task.slot) };
+        task.state.set(State::Done);
+        count(&self.counters.completed);
+        // SAFETY: the joiner clears this when it stops waiting; until then it is live.
+        if let Some(joiner) = unsafe { task.joiner.get().as_ref() } {
+            self.wake(joiner, Woken::Ready);
+        }
+        if self.shutting_down.get() && self.live() == 0 {
+            // SAFETY: the root is live while it waits for the others.
+            if let Some(root) = unsafe { self.root.get().as_ref() } {
+                if root.kind.get() == WaitKind::Shutdown {
+                    self.wake(root, Woken::Ready);
+                }
+            }
+        }
+        self.vacate(task);
+        // SAFETY: as the caller says.
+        unsafe { self.leave(task) }
+    }
+
+    /// Gives back the memory of an ended task whose result is gone.
+    ///
+    /// # Safety
+    /// The task has left its stack for good, and nothing refers to it.
+    pub(super) unsafe fn free(&self, task: *const Task) {
+        // SAFETY: as the caller says.
+        unsafe { free(task) }
+    }
+}
+
+/// As [`Scheduler::free`]; needs no scheduler.
+unsafe fn free(task: *const Task) {
+    // SAFETY: nothing refers to the task. Its home is that which `place` noted for its kind.
+    unsafe {
+        if (*task).has(flag::SHARED) {
+            let bytes = (*task).vtable.block_bytes as usize;
+            let block = NonNull::new_unchecked(task.cast_mut().cast::<u8>());
+            saver::give(block, bytes);
+        } else {
+            let (slab, top) = (*task).home.get().private;
+            let stack = Stack::from_raw((slab, top));
+            stack::with_pool(|pool| pool.give(stack));
+        }
+    }
+}
+
+/// The first function of every task.
+///
+/// # Safety
+/// `task` is a task that has not started and whose stack this is.
+pub(super) unsafe extern "C" fn main(task: *mut u8, _value: usize) -> ! {
+    // SAFETY: as the caller says.
+    unsafe {
+        let task = &*task.cast::<Task>();
+        if task.has(flag::CANCEL) {
+            (task.vtable.discard)(task);
+        } else {
+            task.set(flag::STARTED);
+            (task.vtable.run)(task);
+        }
+        if !task.extra.get().is_null() {
+            drop_extra(task);
+        }
+        (*task.scheduler).finish(task)
+    }
+}
+
+/// Drops coroutine-local variables, last made first, while the task can still run destructors.
+#[cold]
+fn drop_extra(task: &Task) {
+    // A destructor may make variables anew, as with thread-locals; those are dropped in a later
+    // round, and abandoned after the last.
+    const ROUNDS_MAX: usize = 4;
+    for _ in 0..ROUNDS_MAX {
+        let locals = std::mem::take(&mut task.extra_or_default().locals);
+        if locals.is_empty() {
+            break;
+        }
+        for local in locals.into_iter().rev() {
+            drop(catch_unwind(AssertUnwindSafe(|| drop(local))));
+        }
+    }
+    let extra: *mut Extra = task.extra.replace(std::ptr::null_mut());
+    // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
+    drop(unsafe { Box::from_raw(extra) });
+}
+
+impl RawHandle {
+    /// The task.
+    pub(crate) fn task(&self) -> &Task {
+        // SAFETY: the block stays until the handle is dropped or has taken the result.
+        unsafe { self.task.as_ref() }
+    }
+
+    /// Whether the task has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.task().state.get() == State::Done
+    }
+
+    /// Makes every wait of the task end with an unwinding from now on.
+    pub(crate) fn cancel(&self) {
+        if !self.is_finished() {
+            // SAFETY: a task that has not ended has a live scheduler, on this thread.
+            unsafe { (*self.task().scheduler).cancel(self.task()) };
+        }
+    }
+
+    /// Waits for the task to end. False if `deadline_ns` came first.
+    ///
+    /// # Panics
+    /// Outside the runtime in which the task lives.
+    pub(crate) fn wait(&self, kind: WaitKind, deadline_ns: u64) -> bool {
+        let task = self.task();
+        while !self.is_finished() {
+            let scheduler = Scheduler::current()
+                .filter(|current| std::ptr::eq(*current, task.scheduler))
+                .expect("a coroutine is joined outside the runtime that runs it");
+            let me = scheduler.current_task();
+            assert!(!std::ptr::eq(me, task), "a coroutine joins itself");
+            task.joiner.set(me);
+            let woken = scheduler.park(kind, deadline_ns);
+            if self.is_finished() {
+                break;
+            }
+            task.joiner.set(std::ptr::null());
+            match woken {
+                Woken::Ready => {}
+                Woken::Cancelled => unwind::cancelled(),
+                Woken::TimedOut if deadline_ns == NEVER => unwind::expired(),
+                Woken::TimedOut if crate::sys::clock::monotonic_ns() < deadline_ns => {
+                    unwind::expired()
+                }
+                Woken::TimedOut => return false,
+            }
+        }
+        true
+    }
+
+    /// The result of a task that has ended.
+    ///
+    /// # Safety
+    /// The task was spawned with a result of type `T`.
+    pub(crate) unsafe fn take<T>(self) -> thread::Result<T> {
+        assert!(self.is_finished());
+        let handle = ManuallyDrop::new(self);
+        let mut result = std::mem::MaybeUninit::<thread::Result<T>>::uninit();
+        // SAFETY: ended, of this type, and taken once since the handle is consumed; then nothing
+        // refers to the task any more.
+        unsafe {
+            let task = handle.task.as_ref();
+            (task.vtable.take)(task, result.as_mut_ptr().cast());
+            free(task);
+            result.assume_init()
+        }
+    }
+}
+
+impl Drop for RawHandle {
+    fn drop(&mut self) {
+        let task = self.task();
+        if !self.is_finished() {
+            task.has_handle.set(false);
+            return;
+        }
+        // SAFETY: ended, the result not taken, and no handle any more.
+        unsafe {
+            (task.vtable.drop_result)(task);
+            free(task);
+        }
+    }
+}

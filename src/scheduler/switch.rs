@@ -1,0 +1,212 @@
+//! Leaving a task and entering the next one: park, yield, end; and making a task runnable.
+//!
+//! A task that stops switches directly to the next ready one: one switch, not two. The loop, on its
+//! own stack, is entered only when there is none, when the next one's stack must be brought in
+//! first, when an ended task's memory is to be given back, or when [`BUDGET`] direct switches have
+//! passed, after which timers, other threads and the kernel get their turn.
+
+use super::task::{State, Task, Woken, flag};
+use super::wait::{NEVER, WaitKind};
+use super::{Scheduler, count};
+use crate::arch::{self, Context};
+use crate::sys;
+use std::ptr::NonNull;
+use std::thread;
+
+/// Direct switches between two looks at the timers and the kernel: a busy runtime answers within
+/// this many switches. A prime, so that it does not fall into step with the tasks' own rhythm.
+pub(crate) const BUDGET: u32 = 61;
+
+impl Scheduler {
+    /// Stops the current task until it is woken, `deadline_ns` (or the deadline of an enclosing
+    /// scope) passes, or it is cancelled; tells which. `Ready` may come without a reason.
+    ///
+    /// While the thread is unwinding no other task runs: this one waits alone, and cancellation and
+    /// scopes are not looked at.
+    #[inline(never)]
+    pub(crate) fn park(&self, kind: WaitKind, deadline_ns: u64) -> Woken {
+        let me = self.current_task();
+        let mut deadline_ns = deadline_ns;
+        if thread::panicking() {
+            return self.park_alone(me, kind, deadline_ns);
+        }
+        if me.is_cancelled() {
+            return Woken::Cancelled;
+        }
+        if !me.extra.get().is_null() {
+            deadline_ns = deadline_ns.min(me.scope_deadline_ns());
+        }
+        self.park_until(me, kind, deadline_ns)
+    }
+
+    #[inline(always)]
+    fn park_until(&self, me: &Task, kind: WaitKind, deadline_ns: u64) -> Woken {
+        me.kind.set(kind);
+        me.state.set(State::Parked);
+        if deadline_ns != NEVER {
+            self.arm(me, deadline_ns);
+        }
+        // SAFETY: the task is the current one and parked, so whoever wakes it will enter it again.
+        unsafe { self.switch_away(me) };
+        if deadline_ns != NEVER {
+            self.disarm(me);
+        }
+        me.woken.get()
+    }
+
+    #[inline(always)]
+    fn arm(&self, task: &Task, deadline_ns: u64) {
+        // SAFETY: the timer lies in the control block, which stays until the task ends, and is
+        // unlinked when the park that armed it returns. The wheel is borrowed for this call only.
+        unsafe {
+            (*self.wheel.get()).insert(NonNull::new_unchecked(task.timer.get()), deadline_ns);
+        }
+    }
+
+    #[inline(always)]
+    fn disarm(&self, task: &Task) {
+        // SAFETY: as in `arm`; cancelling a timer that has fired is allowed.
+        unsafe { (*self.wheel.get()).cancel(NonNull::new_unchecked(task.timer.get())) };
+    }
+
+    /// Parks while the thread is unwinding: the loop runs this task and no other.
+    #[cold]
+    fn park_alone(&self, me: &Task, kind: WaitKind, deadline_ns: u64) -> Woken {
+        let outer = self.exclusive.replace(me);
+        self.budget.set(0);
+        let woken = self.park_until(me, kind, deadline_ns);
+        self.exclusive.set(outer);
+        woken
+    }
+
+    /// Lets the other ready tasks run first.
+    #[inline(always)]
+    pub(crate) fn yield_now(&self) {
+        if (self.queue.is_empty() && self.budget.get() > 0) || thread::panicking() {
+            self.budget.set(self.budget.get().saturating_sub(1));
+            return;
+        }
+        let me = self.current_task();
+        me.state.set(State::Ready);
+        self.queue.push(me);
+        // SAFETY: the task is the current one and in the queue, so it will be entered again.
+        unsafe { self.switch_away(me) };
+    }
+
+    /// Switches from the current task to the next one; returns when somebody enters it again.
+    ///
+    /// # Safety
+    /// `me` is the current task, and its state is no longer `Running`.
+    #[inline(always)]
+    unsafe fn switch_away(&self, me: &Task) {
+        // SAFETY: errno belongs to this thread. The context to enter is that of the loop or of a
+        // ready task, both suspended; the task's own is saved to its control block.
+        unsafe {
+            me.errno.set(*self.errno);
+            let next = self.next();
+            arch::switch(me.context.as_ptr(), next, 0);
+            *self.errno = me.errno.get();
+        }
+    }
+
+    /// What to enter when the current task stops.
+    #[inline(always)]
+    fn next(&self) -> Context {
+        let budget = self.budget.get();
+        if budget == 0 || self.queue.is_empty() {
+            return self.enter_loop();
+        }
+        self.budget.set(budget - 1);
+        // SAFETY: what is in the queue is live.
+        let task = unsafe { &*self.queue.pop() };
+        if task.has(flag::AWAY) {
+            self.handoff.set(task);
+            return self.enter_loop();
+        }
+        self.start(task)
+    }
+
+    #[inline(always)]
+    fn enter_loop(&self) -> Context {
+        self.current.set(std::ptr::null());
+        self.loop_context.get()
+    }
+
+    /// Notes that `task` runs from now on; its context is to be entered.
+    #[inline(always)]
+    pub(super) fn start(&self, task: &Task) -> Context {
+        count(&self.counters.switches);
+        task.state.set(State::Running);
+        self.current.set(task);
+        task.context.get()
+    }
+
+    /// Leaves an ended task for good. If nobody will take its result, the loop frees it.
+    ///
+    /// # Safety
+    /// `me` is the current task, it has ended, and nothing on its stack is needed any more.
+    pub(super) unsafe fn leave(&self, me: &Task) -> ! {
+        // SAFETY: the context to enter is suspended, as in `switch_away`.
+        unsafe {
+            if me.has_handle.get() {
+                arch::leave(self.next(), 0)
+            }
+            self.ended.set(me);
+            arch::leave(self.enter_loop(), 0)
+        }
+    }
+
+    /// Makes a parked task runnable, and notes why. Any other task is left as it is.
+    #[inline(always)]
+    pub(crate) fn wake(&self, task: &Task, why: Woken) {
+        if task.state.get() == State::Parked {
+            task.woken.set(why);
+            task.state.set(State::Ready);
+            self.queue.push(task);
+        }
+    }
+
+    /// Makes every wait of `task` end with `Cancelled` from now on, the present one included.
+    pub(crate) fn cancel(&self, task: &Task) {
+        task.set(flag::CANCEL);
+        if !task.has(flag::MASKED) && self.exclusive.get() != &raw const *task {
+            self.wake(task, Woken::Cancelled);
+        }
+    }
+
+    /// Gives the task its token, or wakes it if it waits for that.
+    pub(crate) fn unpark(&self, task: &Task) {
+        task.set(flag::TOKEN);
+        if task.kind.get() == WaitKind::Park {
+            self.wake(task, Woken::Ready);
+        }
+    }
+
+    /// Wakes the tasks whose deadlines have passed; returns how many there were.
+    pub(super) fn fire_timers(&self) -> usize {
+        let wheel = self.wheel.get();
+        let mut fired = 0;
+        // SAFETY: the wheel is borrowed for one call at a time; waking a task does not touch it.
+        // The timers in it are those of live, parked tasks.
+        unsafe {
+            if (*wheel).len() == 0 {
+                return 0;
+            }
+            (*wheel).advance(sys::clock::monotonic_ns());
+            while let Some(due) = (*wheel).pop_expired() {
+                self.wake(Task::of_timer(due), Woken::TimedOut);
+                fired += 1;
+            }
+        }
+        let total = &self.counters.timers_fired;
+        total.set(total.get() + fired as u64);
+        fired
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_expiry_ns(&self) -> Option<u64> {
+        // SAFETY: the wheel is borrowed for this call only.
+        unsafe { (*self.wheel.get()).next_expiry_ns() }
+    }
+}
+

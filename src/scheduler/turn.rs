@@ -1,0 +1,208 @@
+//! The loop: one turn after another on a stack of its own, whenever no task can simply follow
+//! another.
+//!
+//! ```text
+//!   turn:  give back an ended task's memory
+//!          a popped task is away?  ->  bring its stack in, enter it
+//!          other threads' messages, due timers, the kernel's events
+//!          a task is ready?        ->  enter it (directly from task to task from then on)
+//!          nothing to do           ->  sleep in epoll until the next deadline or for ever
+//! ```
+//!
+//! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed. There
+//! is no tick: with nothing due, a sleeping runtime makes no system call at all.
+
+use super::inbox::Message;
+use super::switch::BUDGET;
+use super::task::{State, Task, Woken, flag};
+use super::{Scheduler, count, wait};
+use crate::arch;
+use crate::sys;
+
+impl Scheduler {
+    /// Lays out the loop's context.
+    pub(super) fn prepare_loop(&self) {
+        let stack = &self.loop_stack;
+        let argument = (&raw const *self).cast_mut().cast();
+        // SAFETY: the stack is the scheduler's own and lives as long as it does.
+        let context = unsafe {
+            arch::prepare(stack.top().as_ptr(), stack.limit().as_ptr(), main, argument)
+        };
+        self.loop_context.set(context);
+    }
+
+    /// Prepares for the next task to be entered, sleeping if there is none.
+    fn turn(&self) -> &Task {
+        count(&self.counters.turns);
+        self.hide_checked();
+        self.free_ended();
+        let handoff = self.handoff.replace(std::ptr::null());
+        if !handoff.is_null() {
+            // SAFETY: popped from the queue a moment ago, so it is live and ready.
+            if let Some(task) = self.bring_in(unsafe { &*handoff }) {
+                return task;
+            }
+        }
+        loop {
+            self.receive();
+            self.fire_timers();
+            let mut idle = self.choose_is_empty();
+            if idle && self.exclusive.get().is_null() {
+                if let Some(steal) = self.steal.get() {
+                    idle = !steal(self);
+                }
+            }
+            if idle {
+                self.sleep();
+                continue;
+            }
+            self.poll(Some(0));
+            self.budget.set(BUDGET);
+            if let Some(task) = self.choose() {
+                return task;
+            }
+        }
+    }
+
+    /// Whether no task can run.
+    fn choose_is_empty(&self) -> bool {
+        let exclusive = self.exclusive.get();
+        if exclusive.is_null() {
+            return self.queue.is_empty();
+        }
+        // SAFETY: the task that waits alone is live.
+        unsafe { (*exclusive).state.get() != State::Ready }
+    }
+
+    /// The next task that can run, its stack in place.
+    fn choose(&self) -> Option<&Task> {
+        let exclusive = self.exclusive.get();
+        if !exclusive.is_null() {
+            return self.choose_exclusive(exclusive);
+        }
+        if self.queue.is_empty() {
+            return None;
+        }
+        // SAFETY: what is in the queue is live.
+        let task = unsafe { &*self.queue.pop() };
+        if task.has(flag::AWAY) { self.bring_in(task) } else { Some(task) }
+    }
+
+    /// The task that alone may run, if it is ready; the others keep their order.
+    #[cold]
+    fn choose_exclusive(&self, exclusive: *const Task) -> Option<&Task> {
+        let mut found = None;
+        for _ in 0..self.queue.len() {
+            let task = self.queue.pop();
+            if task == exclusive {
+                // SAFETY: what is in the queue is live.
+                found = Some(unsafe { &*task });
+            } else {
+                self.queue.push(task);
+            }
+        }
+        // It keeps the thread to itself until it has unwound: no direct switches meanwhile.
+        self.budget.set(0);
+        found
+    }
+
+    /// Takes the messages of other threads.
+    fn receive(&self) {
+        if self.shared.inbox.is_empty() {
+            return;
+        }
+        self.shared.inbox.drain(|message| {
+            count(&self.counters.remote_messages);
+            match message {
+                Message::Wake { slot, id } => {
+                    if let Some(task) = self.find(slot, id) {
+                        // A remote `unpark` leaves its token; a wake-up for a wait that has passed
+                        // is spurious, which every wait allows for.
+                        task.set(flag::TOKEN);
+                        self.wake(task, Woken::Ready);
+                    }
+                }
+                Message::Cancel { slot, id } => {
+                    if let Some(task) = self.find(slot, id) {
+                        self.cancel(task);
+                    }
+                }
+                Message::Run(closure) => closure(),
+                Message::Release { token } => {
+                    // SAFETY: the reactor is borrowed for this call only.
+                    unsafe { (*self.reactor.get()).release(token) }
+                }
+                Message::Shutdown => self.shutting_down.set(true),
+            }
+        });
+    }
+
+    /// The live task that other threads know by `slot` and `id`.
+    pub(crate) fn find(&self, slot: u32, id: u64) -> Option<&Task> {
+        if slot == u32::MAX {
+            // SAFETY: the root task is live while it is set.
+            return unsafe { self.root.get().as_ref() }.filter(|root| root.id == id);
+        }
+        // SAFETY: a short look at the thread's own table; the task in it is live.
+        unsafe { (*self.slots.get()).find(slot, id) }
+    }
+
+    /// Asks the kernel what has become ready, and wakes who waits for it.
+    fn poll(&self, timeout_ns: Option<u64>) {
+        let reactor = self.reactor.get();
+        // SAFETY: the reactor is borrowed for one call at a time. Its waiters are those of live
+        // tasks of this thread, which waking does not run.
+        unsafe {
+            if timeout_ns == Some(0) && (*reactor).is_idle() {
+                return;
+            }
+            count(&self.counters.polls);
+            let (epoll, bell) = (&self.shared.epoll, self.shared.inbox.bell());
+            let outcome =
+                (*reactor).poll(epoll, bell, timeout_ns, |link| wait::notify_link(link));
+            assert!(outcome.is_ok(), "epoll_wait failed: {outcome:?}");
+        }
+    }
+
+    /// Sleeps until a descriptor is ready, a timer is due or another thread rings.
+    fn sleep(&self) {
+        if !self.shared.inbox.prepare_sleep() {
+            return;
+        }
+        let timeout_ns = self
+            .next_expiry_ns()
+            .map(|expiry_ns| expiry_ns.saturating_sub(sys::clock::monotonic_ns()));
+        count(&self.counters.sleeps);
+        self.poll(timeout_ns);
+        self.shared.inbox.woke();
+    }
+
+    /// Gives back the memory of a task that ended without a handle.
+    fn free_ended(&self) {
+        let ended = self.ended.replace(std::ptr::null());
+        if !ended.is_null() {
+            // SAFETY: the task has left its stack for good, and no handle refers to it.
+            unsafe {
+                ((*ended).vtable.drop_result)(&*ended);
+                self.free(ended);
+            }
+        }
+    }
+}
+
+/// The first and only function on the loop's stack.
+///
+/// # Safety
+/// `scheduler` is the scheduler that owns the stack.
+unsafe extern "C" fn main(scheduler: *mut u8, _value: usize) -> ! {
+    // SAFETY: as the caller says; it outlives its loop.
+    let scheduler = unsafe { &*scheduler.cast::<Scheduler>() };
+    loop {
+        let task = scheduler.turn();
+        let context = scheduler.start(task);
+        // SAFETY: the task is ready and its stack is in place; the loop is entered again through
+        // the context saved here.
+        unsafe { arch::switch(scheduler.loop_context.as_ptr(), context, 0) };
+    }
+}
+

@@ -1,0 +1,347 @@
+//! Queues of waiters, and the wait that everything in `sync/` is built on.
+//!
+//! A primitive keeps its state and its [`WaitQueue`] under one [`SpinLock`]. Who must wait puts its
+//! waiter into the queue under the lock, opens the lock and parks. Who changes the state takes
+//! waiters out under the lock and notifies them. A waiter is a task's own (inside its control
+//! block), or stands for a plain thread, or for one arm of a `select!`.
+//!
+//! No wake-up is lost, though nothing is locked between enqueueing and parking: a task is only ever
+//! woken by its own thread, which is busy running that very task until it parks.
+//!
+//! After a notification the notifier does not touch the waiter again: `notified` is the last thing
+//! that it writes, because the waiting side may then return and end without taking the lock.
+
+use super::task::{Task, Woken};
+use super::{Remote, Scheduler, unwind};
+use crate::list::{Link, Queue};
+use crate::primitive::{SpinGuard, SpinLock};
+use crate::sys;
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// No deadline.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// What a task waits for, for those who look inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WaitKind {
+    None,
+    Park,
+    Sleep,
+    Read,
+    Write,
+    Join,
+    Scope,
+    Mutex,
+    RwLock,
+    Condvar,
+    Semaphore,
+    Barrier,
+    WaitGroup,
+    Once,
+    Notify,
+    Receive,
+    Send,
+    Select,
+    Watch,
+    Blocking,
+    Shutdown,
+}
+
+/// Whom a waiter stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Owner {
+    /// The task in whose control block the waiter lies.
+    Task,
+    /// The target of the [`ForeignWaiter`] in which the waiter lies.
+    Foreign,
+}
+
+/// A place in a queue. Pinned while it is linked.
+#[repr(C)]
+pub(crate) struct Waiter {
+    /// Guarded by the lock of the queue in which it stands.
+    link: UnsafeCell<Link>,
+    /// The primitive's own note about this waiter (how many permits it wants, which descriptor).
+    pub(crate) token: Cell<u32>,
+    notified: AtomicBool,
+    owner: Owner,
+}
+
+impl Waiter {
+    /// The waiter inside a task's control block.
+    pub(crate) const fn of_task() -> Waiter {
+        Waiter {
+            link: UnsafeCell::new(Link::new()),
+            token: Cell::new(0),
+            notified: AtomicBool::new(false),
+            owner: Owner::Task,
+        }
+    }
+
+    /// Whether a notifier has taken the waiter out of its queue.
+    #[inline]
+    pub(crate) fn is_notified(&self) -> bool {
+        self.notified.load(Ordering::Acquire)
+    }
+
+    /// Makes the waiter ready for a queue.
+    #[inline]
+    pub(crate) fn prepare(&self, token: u32) {
+        self.token.set(token);
+        self.notified.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn link(&self) -> NonNull<Link> {
+        // SAFETY: the address of a field is not null.
+        unsafe { NonNull::new_unchecked(self.link.get()) }
+    }
+}
+
+/// Whom a foreign waiter wakes.
+pub(crate) enum Target {
+    /// A plain thread, parked in std's way.
+    Thread(std::thread::Thread),
+    /// A task, by what other threads may know of it.
+    Task(Remote),
+}
+
+/// A waiter outside a control block.
+#[repr(C)]
+pub(crate) struct ForeignWaiter {
+    pub(crate) waiter: Waiter,
+    target: Target,
+}
+
+impl ForeignWaiter {
+    pub(crate) fn new(target: Target) -> ForeignWaiter {
+        ForeignWaiter { waiter: Waiter { owner: Owner::Foreign, ..Waiter::of_task() }, target }
+    }
+}
+
+/// Waiters, first in, first out. Guarded by the lock of the primitive that holds it.
+pub(crate) struct WaitQueue {
+    queue: Queue,
+}
+
+// SAFETY: the queue is used under its primitive's lock only, and so are the links in it.
+unsafe impl Send for WaitQueue {}
+
+impl WaitQueue {
+    pub(crate) const fn new() -> WaitQueue {
+        WaitQueue { queue: Queue::new() }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The first waiter's token.
+    pub(crate) fn front_token(&self) -> Option<u32> {
+        // SAFETY: what stands in the queue is the link at the start of a live waiter.
+        self.queue.front().map(|link| unsafe { (*link.as_ptr().cast::<Waiter>()).token.get() })
+    }
+
+    /// Appends a waiter.
+    ///
+    /// # Safety
+    /// The waiter is prepared, not linked, and stays where it is until it is notified or removed.
+    #[inline]
+    pub(crate) unsafe fn push(&mut self, waiter: &Waiter) {
+        // SAFETY: as the caller says.
+        unsafe { self.queue.push_back(waiter.link()) }
+    }
+
+    /// Takes a waiter out if it still stands in the queue.
+    ///
+    /// # Safety
+    /// The waiter was pushed to this queue since it was last prepared.
+    pub(crate) unsafe fn remove(&mut self, waiter: &Waiter) -> bool {
+        if waiter.is_notified() {
+            return false;
+        }
+        // SAFETY: not notified, so it still stands in this queue.
+        unsafe { self.queue.remove(waiter.link()) }
+    }
+
+    /// Wakes the first waiter and returns its token.
+    #[inline]
+    pub(crate) fn wake_one(&mut self) -> Option<u32> {
+        let link = self.queue.pop_front()?;
+        // SAFETY: a link in the queue is that of a live waiter, at its start, and out of the queue
+        // it is ours until it is notified.
+        unsafe {
+            let waiter = link.cast::<Waiter>();
+            let token = waiter.as_ref().token.get();
+            notify(waiter);
+            Some(token)
+        }
+    }
+
+    /// Wakes all waiters; returns how many there were.
+    pub(crate) fn wake_all(&mut self) -> usize {
+        let mut woken = 0;
+        while self.wake_one().is_some() {
+            woken += 1;
+        }
+        woken
+    }
+}
+
+/// Wakes the waiter whose link was taken out of a reactor's queue.
+///
+/// # Safety
+/// The link is that of a live waiter of this thread, in no queue.
+pub(crate) unsafe fn notify_link(link: NonNull<Link>) {
+    // SAFETY: as the caller says; the link is the waiter's first field.
+    unsafe { notify(link.cast()) }
+}
+
+/// Tells a waiter that was taken out of its queue, and wakes whom it stands for.
+///
+/// # Safety
+/// The waiter is live and in no queue, and the lock of the queue it was in is held.
+#[inline]
+unsafe fn notify(waiter: NonNull<Waiter>) {
+    // SAFETY: the waiter lies where its owner says. Nothing of it is touched once it is marked as
+    // notified, unless its owner is a task of this very thread.
+    unsafe {
+        match waiter.as_ref().owner {
+            Owner::Task => {
+                let task = Task::of_waiter(waiter);
+                if std::ptr::eq(task.scheduler, Scheduler::current_pointer()) {
+                    waiter.as_ref().notified.store(true, Ordering::Release);
+                    (*task.scheduler).wake(task, Woken::Ready);
+                } else {
+                    let remote = Remote::of(task);
+                    waiter.as_ref().notified.store(true, Ordering::Release);
+                    remote.wake();
+                }
+            }
+            Owner::Foreign => {
+                let foreign = waiter.cast::<ForeignWaiter>();
+                match &foreign.as_ref().target {
+                    Target::Thread(thread) => {
+                        let thread = thread.clone();
+                        waiter.as_ref().notified.store(true, Ordering::Release);
+                        thread.unpark();
+                    }
+                    Target::Task(remote) => {
+                        let remote = remote.clone();
+                        waiter.as_ref().notified.store(true, Ordering::Release);
+                        remote.wake();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How a wait ended; a cancelled one does not return but unwinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// A notifier took the waiter out of the queue.
+    Notified,
+    /// The deadline of this wait has passed, and the waiter is out of the queue.
+    TimedOut,
+}
+
+/// Waits in a queue of the state behind `lock`, which `guard` holds and which is opened first.
+///
+/// On a thread that runs no scheduler the thread itself waits. Unwinds when the task is cancelled or
+/// an enclosing deadline scope runs out, with the waiter out of the queue; a notification that has
+/// already come wins over both.
+#[inline]
+pub(crate) fn wait<T>(
+    lock: &SpinLock<T>,
+    guard: SpinGuard<'_, T>,
+    queue: impl Fn(&mut T) -> &mut WaitQueue,
+    kind: WaitKind,
+    token: u32,
+    deadline_ns: u64,
+) -> Waited {
+    match Scheduler::current() {
+        Some(scheduler) => wait_task(scheduler, lock, guard, queue, kind, token, deadline_ns),
+        None => wait_thread(lock, guard, queue, token, deadline_ns),
+    }
+}
+
+#[inline]
+fn wait_task<T>(
+    scheduler: &Scheduler,
+    lock: &SpinLock<T>,
+    mut guard: SpinGuard<'_, T>,
+    queue: impl Fn(&mut T) -> &mut WaitQueue,
+    kind: WaitKind,
+    token: u32,
+    deadline_ns: u64,
+) -> Waited {
+    let waiter = &scheduler.current_task().waiter;
+    waiter.prepare(token);
+    // SAFETY: the waiter lies in the control block, which stays; a task waits for one thing at a
+    // time, so it is not linked; and it is unlinked before this function ends.
+    unsafe { queue(&mut guard).push(waiter) };
+    drop(guard);
+    loop {
+        let woken = scheduler.park(kind, deadline_ns);
+        if waiter.is_notified() {
+            return Waited::Notified;
+        }
+        if woken == Woken::Ready {
+            continue;
+        }
+        let mut guard = lock.lock();
+        // SAFETY: pushed to this queue above.
+        if !unsafe { queue(&mut guard).remove(waiter) } {
+            return Waited::Notified;
+        }
+        drop(guard);
+        if woken == Woken::Cancelled {
+            unwind::cancelled();
+        }
+        if deadline_ns == NEVER || sys::clock::monotonic_ns() < deadline_ns {
+            unwind::expired();
+        }
+        return Waited::TimedOut;
+    }
+}
+
+#[cold]
+fn wait_thread<T>(
+    lock: &SpinLock<T>,
+    mut guard: SpinGuard<'_, T>,
+    queue: impl Fn(&mut T) -> &mut WaitQueue,
+    token: u32,
+    deadline_ns: u64,
+) -> Waited {
+    let foreign = ForeignWaiter::new(Target::Thread(std::thread::current()));
+    let waiter = &foreign.waiter;
+    waiter.prepare(token);
+    // SAFETY: the waiter stays on this thread's stack, and is unlinked before this function ends.
+    unsafe { queue(&mut guard).push(waiter) };
+    drop(guard);
+    loop {
+        if waiter.is_notified() {
+            return Waited::Notified;
+        }
+        if deadline_ns == NEVER {
+            std::thread::park();
+            continue;
+        }
+        let now = sys::clock::monotonic_ns();
+        if now < deadline_ns {
+            std::thread::park_timeout(Duration::from_nanos(deadline_ns - now));
+            continue;
+        }
+        let mut guard = lock.lock();
+        // SAFETY: pushed to this queue above.
+        let removed = unsafe { queue(&mut guard).remove(waiter) };
+        return if removed { Waited::TimedOut } else { Waited::Notified };
+    }
+}
+
