@@ -24,11 +24,11 @@ pub(super) const SLAB_BYTES_FIRST: usize = 8 << 20;
 pub(super) const SLAB_BYTES_MAX: usize = 4 << 30;
 
 /// How many stacks are looked at to estimate how much memory the free ones hold.
-const SAMPLES: usize = 16;
+const SAMPLES: usize = 8;
 
 /// At least this many stacks are given back between two estimates, so that an estimate costs each of them
-/// little. The watermark may be exceeded by as many stacks.
-const GIVES_BETWEEN_ESTIMATES_MIN: usize = 256;
+/// little, unless so many stacks could hold more than the watermark. Thus it may be exceeded by itself.
+const GIVES_BETWEEN_ESTIMATES_MIN: usize = 512;
 
 /// All stacks of one size of a pool.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Class {
     /// How many stacks may be given back until the free ones can hold more than `watermark` bytes, if they hold
     /// `held` now.
     fn gives_to_reach(&self, held: usize, watermark: usize) -> usize {
-        let least = GIVES_BETWEEN_ESTIMATES_MIN.min(watermark / 2 / self.stack_bytes);
+        let least = GIVES_BETWEEN_ESTIMATES_MIN.min(watermark / self.stack_bytes);
         (watermark.saturating_sub(held) / self.stack_bytes).max(least).max(1)
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
+use super::guard::map_count_max;
 use super::{STACK_BYTES_MAX, STACK_BYTES_MIN};
 use crate::sys::{limits, page_size};
 
@@ -51,14 +52,14 @@ impl StackError {
         }
         let used_bytes = address_space_used_bytes();
         match limits::address_space() {
-            Some(limit_bytes) if used_bytes.saturating_add(bytes as u64) > limit_bytes => {
+            Ok(Some(limit_bytes)) if used_bytes.saturating_add(bytes as u64) > limit_bytes => {
                 return StackError::AddressSpace { bytes, limit_bytes };
             }
             _ => {}
         }
-        let limit = limits::map_count_max();
+        let limit = map_count_max();
         // A mapping more, and one to spare: the kernel may need another for a moment to split one.
-        if limits::map_count() + 2 >= limit {
+        if limits::map_count().is_ok_and(|count| count + 2 >= limit) {
             return StackError::Mappings { bytes, limit };
         }
         StackError::Memory { bytes }

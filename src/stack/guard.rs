@@ -123,11 +123,17 @@ fn take_mappings() -> bool {
     }
     // Counting reads /proc/self/maps, which is long by then. Half of what is left until the next count makes
     // the number of counts logarithmic, and leaves room for mappings that others make meanwhile.
-    let left = (limits::map_count_max() / 2) as isize - limits::map_count() as isize;
+    let count = limits::map_count().unwrap_or(usize::MAX / 2);
+    let left = (map_count_max() / 2) as isize - count as isize;
     let enough = left >= MAPPINGS_LEFT_MIN;
     let budget = if enough { left / 2 - MAPPINGS_PER_GUARD } else { 0 };
     MAPPINGS_BUDGET.store(budget, Ordering::Relaxed);
     enough
+}
+
+/// The limit on mappings, or its default (Linux, `DEFAULT_MAX_MAP_COUNT`) where /proc does not tell.
+pub(super) fn map_count_max() -> usize {
+    limits::map_count_max().unwrap_or(65_530)
 }
 
 fn say_canary_once() {
@@ -136,7 +142,7 @@ fn say_canary_once() {
         say(format_args!(
             "some stacks have no guard page but a canary, which notices an overflow only afterwards. \
              Guard pages need Linux 6.13, or a higher vm.max_map_count (now {})",
-            limits::map_count_max()
+            map_count_max()
         ));
     });
 }
