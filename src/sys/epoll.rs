@@ -236,6 +236,7 @@ mod tests {
     use super::super::eventfd::EventFd;
     use super::*;
     use std::io::Write;
+    use std::net::Shutdown;
     use std::os::unix::net::UnixStream;
 
     fn os_error<T>(result: io::Result<T>) -> Option<i32> {
@@ -265,7 +266,7 @@ mod tests {
             far.write_all(b"x").expect("write");
             assert_eq!(epoll.wait(&mut events, None).expect("wait"), 1);
             assert!(events[0].readiness().is_readable());
-            drop(far);
+            far.shutdown(Shutdown::Both).expect("shutdown");
             assert_eq!(epoll.wait(&mut events, None).expect("wait"), 1);
             assert!(events[0].readiness().is_read_closed() && events[0].readiness().is_hung_up());
         }

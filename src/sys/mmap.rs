@@ -191,14 +191,26 @@ pub(crate) fn supports_guard_install() -> bool {
     static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
     match ANSWER.load(Ordering::Relaxed) {
         UNKNOWN => {
-            let supported = Mapping::reserve(1).is_ok_and(|scratch| {
-                // SAFETY: one whole page of a mapping that only this closure knows of.
-                unsafe { guard_install(scratch.base().as_ptr(), scratch.len()) }.is_ok()
-            });
+            let supported = Mapping::reserve(1).and_then(|scratch| probe_guard(&scratch));
+            let supported = supported.unwrap_or(false);
             ANSWER.store(if supported { YES } else { NO }, Ordering::Relaxed);
             supported
         }
         answer => answer == YES,
+    }
+}
+
+/// Whether a guard came and went. Success alone is no proof: qemu-user accepts advice that it does
+/// not know and does nothing. But a real guard takes the page's contents with it.
+fn probe_guard(scratch: &Mapping) -> io::Result<bool> {
+    let start = scratch.base().as_ptr();
+    // SAFETY: whole pages of a mapping that the caller made for this alone; the write and the read
+    // happen while there is no guard. Volatile, since the kernel changes the byte in between.
+    unsafe {
+        start.write_volatile(1);
+        guard_install(start, scratch.len())?;
+        guard_remove(start, scratch.len())?;
+        Ok(start.read_volatile() == 0)
     }
 }
 

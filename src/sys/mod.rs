@@ -11,11 +11,17 @@
 //!
 //! Nothing here knows of coroutines, and nothing here parks.
 
+mod address;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod limits;
 pub(crate) mod mmap;
+pub(crate) mod process;
 pub(crate) mod real;
+pub(crate) mod signal;
+pub(crate) mod socket;
+pub(crate) mod thread;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};

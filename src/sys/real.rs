@@ -39,11 +39,11 @@ macro_rules! entry_points {
             /// As the manual page says: pointers lead to memory of the size and kind that it names.
             #[inline]
             pub(crate) unsafe fn $name($($argument: $type),*) -> $result {
+                type Entry = unsafe extern "C" fn($($type),*) -> $result;
                 let entry = slot::$name.load(Ordering::Relaxed);
                 // SAFETY: the slot only ever holds functions of this very signature:
                 // `first_call::$name`, libc's function of that name, or the linked one.
-                let entry: unsafe extern "C" fn($($type),*) -> $result =
-                    unsafe { mem::transmute(entry) };
+                let entry = unsafe { mem::transmute::<*mut c_void, Entry>(entry) };
                 // SAFETY: passed on to the caller.
                 unsafe { entry($($argument),*) }
             }
