@@ -1,0 +1,92 @@
+//! What a pool of stacks can be told: sizes, guards, how much memory it may hold back.
+
+use std::sync::OnceLock;
+
+use super::guard::say;
+use super::{STACK_BYTES_MAX, STACK_BYTES_MIN};
+
+/// How the end of a stack is watched. In the order of preference; each falls back to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// `MADV_GUARD_INSTALL` (Linux 6.13): the processor stops an overflow at its first byte, and the
+    /// guard costs no mapping, so there may be a million of them.
+    Install,
+    /// `mprotect(PROT_NONE)`: the processor stops an overflow as well, but each guard costs two mappings.
+    /// Used only while the process has less than half of `vm.max_map_count` mappings.
+    Protect,
+    /// The guard page is ordinary memory that must stay zero. An overflow is noticed when the stack is
+    /// given back or checked, after it has happened: better than nothing, and said on stderr.
+    Canary,
+}
+
+impl Guard {
+    /// Parses the value of `COVE_GUARD`.
+    fn parse(name: &str) -> Option<Guard> {
+        match name {
+            "install" => Some(Guard::Install),
+            "protect" => Some(Guard::Protect),
+            "canary" => Some(Guard::Canary),
+            _ => None,
+        }
+    }
+}
+
+/// How a thread's pool of stacks behaves.
+///
+/// ```ignore
+/// let mut config = StackConfig::default();
+/// config.default_bytes = 64 << 10;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StackConfig {
+    /// The size of a stack that nobody gave a size, in bytes; 4 KiB to 1 GiB, rounded up to whole pages.
+    /// The guard is extra, the colour (at most 1/16) is not. Default: 128 KiB.
+    pub default_bytes: usize,
+    /// The kind of guard to begin with. `None` takes the best that this kernel has. The environment
+    /// variable `COVE_GUARD` (`install`, `protect` or `canary`) overrides it. Default: `None`.
+    pub guard: Option<Guard>,
+    /// How much resident memory the free stacks of one size may hold, in bytes. Above it the pool gives
+    /// pages back until half of it is left. Default: 64 MiB.
+    pub watermark_bytes: usize,
+    /// Whether tops of stacks are spread over the sets of the cache. Default: `true`.
+    pub colour: bool,
+}
+
+impl Default for StackConfig {
+    fn default() -> StackConfig {
+        StackConfig {
+            default_bytes: 128 << 10,
+            guard: None,
+            watermark_bytes: 64 << 20,
+            colour: true,
+        }
+    }
+}
+
+impl StackConfig {
+    /// The default size brought into the range that can be had.
+    pub(super) fn default_bytes_in_range(&self) -> usize {
+        self.default_bytes.clamp(STACK_BYTES_MIN, STACK_BYTES_MAX)
+    }
+
+    /// The kind of guard that was asked for, by the environment or by this configuration.
+    pub(super) fn guard_asked_for(&self) -> Option<Guard> {
+        guard_by_environment().or(self.guard)
+    }
+}
+
+/// Reads `COVE_GUARD` once for the process.
+fn guard_by_environment() -> Option<Guard> {
+    static CHOICE: OnceLock<Option<Guard>> = OnceLock::new();
+    *CHOICE.get_or_init(|| {
+        let value = std::env::var_os("COVE_GUARD")?;
+        let choice = value.to_str().and_then(Guard::parse);
+        if choice.is_none() {
+            say(format_args!(
+                "COVE_GUARD={value:?} is not one of install, protect, canary: ignored"
+            ));
+        }
+        choice
+    })
+}
