@@ -19,7 +19,7 @@
 //! | `spawn.rs` | laying out a task with its closure and its result |
 //! | `shared.rs`, `saver.rs` | shared stacks and the bytes copied out of them |
 //! | `wait.rs` | queues of waiters, usable across threads |
-//! | `io.rs` | waiting for a descriptor |
+//! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
 //! | `unwind.rs` | the panics that end waits early |
@@ -29,7 +29,7 @@
 //! a stack of its own, so that no task's stack is in use while it works.
 
 pub(crate) mod inbox;
-pub(crate) mod io;
+pub(crate) mod readiness;
 pub(crate) mod pool;
 mod queue;
 mod saver;
@@ -389,7 +389,7 @@ impl Task {
             home: Cell::new(task::Home { none: () }),
             timer: UnsafeCell::new(crate::timer::Timer::new()),
             waiter: wait::Waiter::of_task(),
-            joiner: Cell::new(std::ptr::null()),
+            joiners: wait::Chain::new(),
             extra: Cell::new(std::ptr::null_mut()),
         }
     }

@@ -87,7 +87,7 @@ impl Scheduler {
         let count_max = self.config.shared_stacks.max(1);
         let place = shared.next % count_max;
         if place == shared.stacks.len() {
-            shared.stacks.try_reserve(1).map_err(|_| StackError::bookkeeping())?;
+            shared.stacks.try_reserve(1).map_err(|_| spawn::out_of_memory())?;
             shared.stacks.push(make(bytes)?);
         }
         shared.next = (place + 1) % count_max;
@@ -95,7 +95,7 @@ impl Scheduler {
     }
 
     /// Brings a task's stack in. None if the stack cannot be had now; the task is queued again.
-    pub(super) fn bring_in(&self, task: &Task) -> Option<&Task> {
+    pub(super) fn bring_in<'a>(&self, task: &'a Task) -> Option<&'a Task> {
         count(&self.counters.swaps);
         // SAFETY: only tasks on shared stacks are ever away; their stacks outlive them.
         let mut home = unsafe { task.home.get().shared };

@@ -5,7 +5,7 @@
 //! block and is replaced by the result. A closure or result too large for that is boxed.
 
 use super::task::{Extra, Home, SharedHome, State, Task, TaskVtable, Woken, flag};
-use super::wait::{NEVER, WaitKind, Waiter};
+use super::wait::{Chain, NEVER, WaitKind, Waiter};
 use super::{Scheduler, count, saver, unwind};
 use crate::arch::{self, Context};
 use crate::stack::{self, Stack, StackError};
@@ -150,8 +150,8 @@ impl Scheduler {
         let slots = self.slots.get();
         // SAFETY: the table is borrowed for short calls that run nothing of the user's.
         unsafe {
-            (*slots).reserve().map_err(|_| StackError::bookkeeping())?;
-            self.queue.reserve((*slots).len() + 2).map_err(|_| StackError::bookkeeping())?;
+            (*slots).reserve().map_err(|_| out_of_memory())?;
+            self.queue.reserve((*slots).len() + 2).map_err(|_| out_of_memory())?;
         }
         let (block, home, context, flags) = self.place::<F, T>(&options, stack_bytes)?;
         // SAFETY: `place` gave memory for a block of these types.
@@ -172,7 +172,7 @@ impl Scheduler {
                 home: Cell::new(home),
                 timer: UnsafeCell::new(Timer::new()),
                 waiter: Waiter::of_task(),
-                joiner: Cell::new(std::ptr::null()),
+                joiners: Chain::new(),
                 extra: Cell::new(std::ptr::null_mut()),
             });
             (*block.as_ptr()).payload.get().cast::<F>().write(closure);
@@ -225,9 +225,7 @@ impl Scheduler {
         let stack = self.shared_stack()?;
         let bytes = size_of::<Block<F, T>>();
         assert!(align_of::<Block<F, T>>() <= saver::ALIGN, "over-aligned closure or result");
-        let Some(block) = saver::take(bytes) else {
-            return Err(StackError::bookkeeping());
-        };
+        let block = saver::take(bytes).ok_or_else(out_of_memory)?;
         let checked = if self.config.check_shared_stacks { flag::CHECKED } else { 0 };
         let home = Home { shared: SharedHome { stack, saved: std::ptr::null_mut() } };
         Ok((block.cast(), home, Context::NONE, flags | checked | flag::SHARED | flag::AWAY))
@@ -242,10 +240,7 @@ impl Scheduler {
         unsafe { (*self.slots.get()).remove(task.slot) };
         task.state.set(State::Done);
         count(&self.counters.completed);
-        // SAFETY: the joiner clears this when it stops waiting; until then it is live.
-        if let Some(joiner) = unsafe { task.joiner.get().as_ref() } {
-            self.wake(joiner, Woken::Ready);
-        }
+        task.joiners.wake_all(self);
         if self.shutting_down.get() && self.live() == 0 {
             // SAFETY: the root is live while it waits for the others.
             if let Some(root) = unsafe { self.root.get().as_ref() } {
@@ -269,6 +264,11 @@ impl Scheduler {
     }
 }
 
+/// The error of a table or block, not a stack, that found no memory.
+pub(super) fn out_of_memory() -> StackError {
+    StackError::Memory { bytes: size_of::<Task>() }
+}
+
 /// As [`Scheduler::free`]; needs no scheduler.
 unsafe fn free(task: *const Task) {
     // SAFETY: nothing refers to the task. Its home is that which `place` noted for its kind.
@@ -279,7 +279,7 @@ unsafe fn free(task: *const Task) {
             saver::give(block, bytes);
         } else {
             let (slab, top) = (*task).home.get().private;
-            let stack = Stack::from_raw((slab, top));
+            let stack = Stack::from_raw(slab, top);
             stack::with_pool(|pool| pool.give(stack));
         }
     }
@@ -334,8 +334,14 @@ impl RawHandle {
     }
 
     /// Whether the task has ended.
+    #[inline]
     pub(crate) fn is_finished(&self) -> bool {
-        self.task().state.get() == State::Done
+        matches!(self.task().state.get(), State::Done | State::Taken)
+    }
+
+    /// Whether the result has been taken.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.task().state.get() == State::Taken
     }
 
     /// Makes every wait of the task end with an unwinding from now on.
@@ -358,12 +364,13 @@ impl RawHandle {
                 .expect("a coroutine is joined outside the runtime that runs it");
             let me = scheduler.current_task();
             assert!(!std::ptr::eq(me, task), "a coroutine joins itself");
-            task.joiner.set(me);
+            // SAFETY: the waiter lies in this task's control block and is unlinked: it waits here.
+            unsafe { task.joiners.push(&me.waiter) };
             let woken = scheduler.park(kind, deadline_ns);
             if self.is_finished() {
                 break;
             }
-            task.joiner.set(std::ptr::null());
+            task.joiners.remove(&me.waiter);
             match woken {
                 Woken::Ready => {}
                 Woken::Cancelled => unwind::cancelled(),
@@ -379,33 +386,38 @@ impl RawHandle {
 
     /// The result of a task that has ended.
     ///
+    /// # Panics
+    /// When it has not ended, or the result was taken before.
+    ///
     /// # Safety
     /// The task was spawned with a result of type `T`.
-    pub(crate) unsafe fn take<T>(self) -> thread::Result<T> {
-        assert!(self.is_finished());
-        let handle = ManuallyDrop::new(self);
+    #[inline]
+    pub(crate) unsafe fn take<T>(&self) -> thread::Result<T> {
+        let task = self.task();
+        assert!(task.state.get() == State::Done, "no result to take");
+        task.state.set(State::Taken);
         let mut result = std::mem::MaybeUninit::<thread::Result<T>>::uninit();
-        // SAFETY: ended, of this type, and taken once since the handle is consumed; then nothing
-        // refers to the task any more.
+        // SAFETY: ended, of this type, and taken once, as the state tells.
         unsafe {
-            let task = handle.task.as_ref();
             (task.vtable.take)(task, result.as_mut_ptr().cast());
-            free(task);
             result.assume_init()
         }
     }
 }
 
 impl Drop for RawHandle {
+    #[inline]
     fn drop(&mut self) {
         let task = self.task();
         if !self.is_finished() {
             task.has_handle.set(false);
             return;
         }
-        // SAFETY: ended, the result not taken, and no handle any more.
+        // SAFETY: ended, and no handle any more; the result is dropped unless it was taken.
         unsafe {
-            (task.vtable.drop_result)(task);
+            if !self.is_taken() {
+                (task.vtable.drop_result)(task);
+            }
             free(task);
         }
     }

@@ -17,7 +17,7 @@
 //! which its waiter stands may read `scheduler`, `slot` and `id`, which never change.
 
 use super::Scheduler;
-use super::wait::{Waiter, WaitKind};
+use super::wait::{Chain, WaitKind, Waiter};
 use crate::arch::Context;
 use crate::stack::Slab;
 use crate::timer::Timer;
@@ -38,6 +38,8 @@ pub(crate) enum State {
     Parked,
     /// Ended; its result waits for its handle.
     Done,
+    /// Ended; its result has been taken.
+    Taken,
 }
 
 /// Why a park ended.
@@ -137,8 +139,8 @@ pub(crate) struct Task {
     pub(crate) home: Cell<Home>,
     pub(crate) timer: std::cell::UnsafeCell<Timer>,
     pub(crate) waiter: Waiter,
-    /// The task that waits for this one to end.
-    pub(crate) joiner: Cell<*const Task>,
+    /// The tasks that wait for this one to end.
+    pub(crate) joiners: Chain,
     pub(crate) extra: Cell<*mut Extra>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::guard::say;
-use super::{STACK_BYTES_MAX, STACK_BYTES_MIN};
+use super::{DEFAULT_BYTES, STACK_BYTES_MAX, STACK_BYTES_MIN};
 
 /// How the end of a stack is watched. In the order of preference; each falls back to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct StackConfig {
 impl Default for StackConfig {
     fn default() -> StackConfig {
         StackConfig {
-            default_bytes: 128 << 10,
+            default_bytes: DEFAULT_BYTES,
             guard: None,
             watermark_bytes: 64 << 20,
             colour: true,

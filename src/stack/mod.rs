@@ -59,6 +59,9 @@ pub(crate) use registry::{Location, locate};
 pub(crate) use slab::Slab;
 pub(crate) use thread::{set_pool_config, with_pool};
 
+/// The size of a stack if none is asked for, in bytes: libco's, and enough for a panic's message.
+pub(crate) const DEFAULT_BYTES: usize = 128 << 10;
+
 /// The smallest stack that can be had, in bytes. Less is rounded up to it.
 pub(crate) const STACK_BYTES_MIN: usize = 4 << 10;
 

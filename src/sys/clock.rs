@@ -4,6 +4,7 @@
 //! `epoll_pwait2` measures its time-out with. `u64` nanoseconds last 584 years; `u64::MAX` means
 //! "never" to the layers above.
 
+use std::time::Duration;
 use std::mem::MaybeUninit;
 
 const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
@@ -36,6 +37,16 @@ fn read_ns(clock: libc::clockid_t) -> u64 {
     // SAFETY: the call succeeded, so it wrote both fields.
     let now = unsafe { now.assume_init() };
     now.tv_sec as u64 * NANOSECONDS_PER_SECOND + now.tv_nsec as u64
+}
+
+/// The time `timeout` from now; never, if that lies beyond the clock.
+pub(crate) fn deadline_ns(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_nanos()).map_or(u64::MAX, |ns| monotonic_ns().saturating_add(ns))
+}
+
+/// How long it is until `deadline_ns`; nothing if that has passed.
+pub(crate) fn until(deadline_ns: u64) -> Duration {
+    Duration::from_nanos(deadline_ns.saturating_sub(monotonic_ns()))
 }
 
 #[cfg(test)]

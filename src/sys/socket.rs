@@ -264,3 +264,31 @@ fn set_flag(fd: RawFd, option: c_int, on: bool) -> io::Result<()> {
 #[cfg(test)]
 #[path = "socket_tests.rs"]
 mod tests;
+
+/// The error number of an operation on a descriptor that is closed.
+pub(crate) const BAD_DESCRIPTOR: i32 = libc::EBADF;
+
+/// Blocks the calling thread until `fd` is readable (or `writable`), in error or hung up; false when
+/// `timeout_ns` passes first. Interruptions are retried with what is left of the time.
+pub(crate) fn wait_ready(fd: RawFd, writable: bool, timeout_ns: Option<u64>) -> io::Result<bool> {
+    let deadline_ns = timeout_ns.map(|ns| super::clock::monotonic_ns().saturating_add(ns));
+    let events = if writable { libc::POLLOUT } else { libc::POLLIN };
+    loop {
+        let timeout_ms = match deadline_ns {
+            None => -1,
+            Some(deadline_ns) => {
+                let left_ns = deadline_ns.saturating_sub(super::clock::monotonic_ns());
+                c_int::try_from(left_ns.div_ceil(1_000_000)).unwrap_or(c_int::MAX)
+            }
+        };
+        let mut entry = libc::pollfd { fd, events, revents: 0 };
+        // SAFETY: one entry, writable for the call.
+        match super::cvt(unsafe { super::real::poll(&mut entry, 1, timeout_ms) }) {
+            Ok(0) if timeout_ms != c_int::MAX => return Ok(false),
+            Ok(0) => {}
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

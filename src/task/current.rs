@@ -1,0 +1,143 @@
+//! The running coroutine: who it is, parking it, letting others run.
+
+use crate::scheduler::task::{Task, Woken, flag};
+use crate::scheduler::wait::{NEVER, WaitKind};
+use crate::scheduler::{Remote, Scheduler, unwind};
+use crate::sys;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A coroutine as others know it; [`std::thread::Thread`]'s counterpart. It may go to any thread,
+/// and outlive the coroutine.
+#[derive(Clone)]
+pub struct Handle {
+    remote: Remote,
+    name: Option<Arc<str>>,
+}
+
+impl Handle {
+    pub(crate) fn of(task: &Task) -> Handle {
+        Handle { remote: Remote::of(task), name: task.name() }
+    }
+
+    /// The coroutine's number, unique in the process.
+    pub fn id(&self) -> NonZeroU64 {
+        NonZeroU64::new(self.remote.id).expect("ids start at one")
+    }
+
+    /// The name that the coroutine was given.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Ends the coroutine's [`park`], or the next one if it is not parked. Does nothing for a
+    /// coroutine that has ended.
+    ///
+    /// ```
+    /// cove::run(|| {
+    ///     let parked = cove::spawn(cove::task::park);
+    ///     let handle = parked.task();
+    ///     std::thread::spawn(move || handle.unpark());
+    ///     parked.join().unwrap();
+    /// });
+    /// ```
+    pub fn unpark(&self) {
+        match self.local() {
+            Some((scheduler, task)) => scheduler.unpark(task),
+            None => self.remote.wake(),
+        }
+    }
+
+    /// Cancels the coroutine, as [`JoinHandle::cancel`](super::JoinHandle::cancel) does.
+    pub fn cancel(&self) {
+        match self.local() {
+            Some((scheduler, task)) => scheduler.cancel(task),
+            None => self.remote.cancel(),
+        }
+    }
+
+    /// The task, if it belongs to this thread and lives.
+    fn local(&self) -> Option<(&Scheduler, &Task)> {
+        let scheduler = Scheduler::current()?;
+        if !Arc::ptr_eq(&scheduler.shared, &self.remote.shared) {
+            return None;
+        }
+        Some((scheduler, scheduler.find(self.remote.slot, self.remote.id)?))
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("id", &self.remote.id).field("name", &self.name).finish()
+    }
+}
+
+/// The running coroutine.
+///
+/// # Panics
+/// Outside a runtime.
+#[track_caller]
+pub fn current() -> Handle {
+    try_current().expect("task::current was called outside a runtime")
+}
+
+/// The running coroutine, or none outside a runtime.
+pub fn try_current() -> Option<Handle> {
+    Scheduler::current()
+        .filter(|scheduler| !scheduler.is_in_loop())
+        .map(|scheduler| Handle::of(scheduler.current_task()))
+}
+
+/// Lets every other ready coroutine run before this one goes on. Outside a runtime, the thread
+/// yields. Cost: 2 ns with two coroutines, about 40 ns with a million.
+#[inline]
+pub fn yield_now() {
+    match Scheduler::current() {
+        Some(scheduler) => {
+            scheduler.yield_now();
+            if scheduler.current_task().is_cancelled() {
+                cancelled();
+            }
+        }
+        None => std::thread::yield_now(),
+    }
+}
+
+#[cold]
+fn cancelled() {
+    if !std::thread::panicking() {
+        unwind::cancelled();
+    }
+}
+
+/// Waits until someone calls [`Handle::unpark`]; at once if that has happened since the last park.
+/// As with threads, it may return without a reason.
+pub fn park() {
+    park_until(NEVER);
+}
+
+/// As [`park`], for at most `timeout`.
+pub fn park_timeout(timeout: Duration) {
+    park_until(sys::clock::deadline_ns(timeout));
+}
+
+fn park_until(deadline_ns: u64) {
+    let Some(scheduler) = Scheduler::current() else {
+        match deadline_ns {
+            NEVER => std::thread::park(),
+            _ => std::thread::park_timeout(sys::clock::until(deadline_ns)),
+        }
+        return;
+    };
+    let task = scheduler.current_task();
+    if !task.has(flag::TOKEN) {
+        match scheduler.park(WaitKind::Park, deadline_ns) {
+            Woken::Ready => {}
+            Woken::Cancelled => unwind::cancelled(),
+            Woken::TimedOut if sys::clock::monotonic_ns() < deadline_ns => unwind::expired(),
+            Woken::TimedOut => {}
+        }
+    }
+    task.clear(flag::TOKEN);
+}

@@ -1,0 +1,236 @@
+//! Structured spawning: coroutines that may borrow from the function that spawns them.
+
+use super::{Builder, Handle};
+use crate::scheduler::Scheduler;
+use crate::scheduler::spawn::RawHandle;
+use crate::scheduler::task::flag;
+use crate::scheduler::wait::{NEVER, WaitKind};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::thread;
+
+/// Where coroutines that borrow are spawned; see [`scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    /// The coroutines whose results may not have been taken.
+    children: RefCell<Vec<Rc<Child>>>,
+    /// The number of children at which those that are done with are forgotten.
+    sweep_at: Cell<usize>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// Children of a scope before the first sweep.
+const SWEEP_MIN: usize = 64;
+
+/// A coroutine of a scope: the scope and the handle share it.
+struct Child {
+    raw: RawHandle,
+    /// The coroutine has ended by a panic that is not a cancellation.
+    panicked: Rc<Cell<bool>>,
+}
+
+/// Runs `function`, which may spawn coroutines that borrow from the caller, and waits until all of
+/// them have ended: [`std::thread::scope`] for coroutines.
+///
+/// If `function` panics, or the caller is cancelled meanwhile, the coroutines are cancelled first.
+///
+/// ```
+/// cove::run(|| {
+///     let mut words = vec!["one", "two"];
+///     let letters = std::cell::Cell::new(0);
+///     cove::scope(|scope| {
+///         for word in &words {
+///             let letters = &letters;
+///             scope.spawn(move || letters.set(letters.get() + word.len()));
+///         }
+///     });
+///     words.push("three");
+///     assert_eq!(letters.get(), 6);
+/// });
+/// ```
+///
+/// What a coroutine borrows must outlive the scope:
+///
+/// ```compile_fail
+/// cove::run(|| {
+///     cove::scope(|scope| {
+///         let local = String::from("gone too early");
+///         scope.spawn(|| println!("{local}"));
+///     });
+/// });
+/// ```
+///
+/// # Panics
+/// With the panic of `function`, and if a coroutine panicked that nobody joined.
+pub fn scope<'env, F, T>(function: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let scope = Scope {
+        children: RefCell::new(Vec::new()),
+        sweep_at: Cell::new(SWEEP_MIN),
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| function(&scope)));
+    let (interrupted, panicked) = wait_for_all(&scope, result.is_err());
+    match (result, interrupted) {
+        (Err(panic), _) | (Ok(_), Some(panic)) => resume_unwind(panic),
+        (Ok(_), None) if panicked => panic!("a scoped coroutine panicked"),
+        (Ok(value), None) => value,
+    }
+}
+
+type Panic = Box<dyn std::any::Any + Send>;
+
+/// Waits for every coroutine of the scope, whatever happens. Gives back the unwinding (by
+/// cancellation or a deadline scope) that reached the caller meanwhile, and whether a coroutine
+/// that nobody joined has panicked.
+fn wait_for_all(scope: &Scope<'_, '_>, mut cancel: bool) -> (Option<Panic>, bool) {
+    let (mut interrupted, mut panicked) = (None, false);
+    loop {
+        let last = scope.children.borrow_mut().pop();
+        let Some(child) = last else { return (interrupted, panicked) };
+        if cancel {
+            cancel_all(scope, &child);
+        }
+        while !child.raw.is_finished() {
+            let wait = || {
+                child.raw.wait(WaitKind::Scope, NEVER);
+            };
+            if cancel {
+                // Already unwinding for a reason: no second one may end the waiting.
+                masked(wait);
+            } else if let Err(reason) = catch_unwind(AssertUnwindSafe(wait)) {
+                interrupted = Some(reason);
+                cancel = true;
+                cancel_all(scope, &child);
+            }
+        }
+        panicked |= child.panicked.get() && !child.raw.is_taken();
+    }
+}
+
+fn cancel_all(scope: &Scope<'_, '_>, child: &Child) {
+    child.raw.cancel();
+    scope.children.borrow().iter().for_each(|child| child.raw.cancel());
+}
+
+/// Runs `wait` with cancellation and deadline scopes held off.
+fn masked(wait: impl FnOnce()) {
+    let task = Scheduler::current().map(Scheduler::current_task);
+    let masked = task.is_some_and(|task| task.has(flag::MASKED));
+    if let Some(task) = task {
+        task.set(flag::MASKED);
+    }
+    wait();
+    if let (Some(task), false) = (task, masked) {
+        task.clear(flag::MASKED);
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Spawns a coroutine that may borrow whatever outlives the scope.
+    ///
+    /// # Panics
+    /// Outside a runtime, and when no stack can be had.
+    #[track_caller]
+    pub fn spawn<F, T>(&'scope self, function: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        match self.spawn_with(Builder::new(), function) {
+            Ok(handle) => handle,
+            Err(error) => panic!("cannot spawn a coroutine: {error}"),
+        }
+    }
+
+    /// As [`spawn`](Self::spawn), with a name or a stack size.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
+    pub fn spawn_with<F, T>(
+        &'scope self,
+        builder: Builder,
+        function: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        let panicked = Rc::new(Cell::new(false));
+        let of_coroutine = panicked.clone();
+        let wrapper = move || match catch_unwind(AssertUnwindSafe(function)) {
+            Ok(value) => value,
+            Err(panic) => {
+                of_coroutine.set(!panic.is::<super::Cancelled>());
+                resume_unwind(panic)
+            }
+        };
+        let mut children = self.children.borrow_mut();
+        if children.len() >= self.sweep_at.get() {
+            children.retain(|child| !child.raw.is_taken());
+            self.sweep_at.set(SWEEP_MIN.max(2 * children.len()));
+        }
+        children.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        // SAFETY: `scope` does not return before every child has ended, by whatever way, so what
+        // closure and result borrow stays valid; the stack is a private one.
+        let raw = unsafe { builder.spawn_raw(false, wrapper)? };
+        let child = Rc::new(Child { raw, panicked });
+        children.push(child.clone());
+        Ok(ScopedJoinHandle { child, shape: PhantomData })
+    }
+}
+
+impl std::fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope").field("children", &self.children.borrow().len()).finish()
+    }
+}
+
+/// The right to join a coroutine of a scope. Dropping it leaves the joining to the scope.
+pub struct ScopedJoinHandle<'scope, T> {
+    child: Rc<Child>,
+    shape: PhantomData<(&'scope (), T)>,
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// Waits for the coroutine to end and brings back its result.
+    ///
+    /// # Errors
+    /// The payload of its panic, or [`Cancelled`](super::Cancelled).
+    pub fn join(self) -> thread::Result<T> {
+        self.child.raw.wait(WaitKind::Join, NEVER);
+        // SAFETY: spawned with this result type.
+        unsafe { self.child.raw.take() }
+    }
+
+    /// Whether the coroutine has ended.
+    pub fn is_finished(&self) -> bool {
+        self.child.raw.is_finished()
+    }
+
+    /// Cancels the coroutine, as [`JoinHandle::cancel`](super::JoinHandle::cancel) does.
+    pub fn cancel(&self) {
+        self.child.raw.cancel();
+    }
+
+    /// A handle to the coroutine that other threads may have.
+    pub fn task(&self) -> Handle {
+        Handle::of(self.child.raw.task())
+    }
+}
+
+impl<T> std::fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScopedJoinHandle").field("finished", &self.is_finished()).finish()
+    }
+}
