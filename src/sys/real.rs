@@ -76,7 +76,7 @@ macro_rules! entry_points {
         }
 
         #[cfg(test)]
-        const SLOTS: &[(&str, &AtomicPtr<c_void>)] = &[$((stringify!($name), &slot::$name)),*];
+        static SLOTS: &[(&str, &AtomicPtr<c_void>)] = &[$((stringify!($name), &slot::$name)),*];
     };
 }
 

@@ -7,6 +7,8 @@ use super::super::{page_size, thread};
 use super::*;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
+const ALTERNATE_BYTES: usize = 64 * 1024;
+
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 static CHAINED: AtomicI32 = AtomicI32::new(0);
 static FAULT_AT: AtomicUsize = AtomicUsize::new(0);
@@ -32,9 +34,9 @@ unsafe extern "C" fn check_fault(_signal: c_int, info: *mut siginfo_t, context: 
     unsafe {
         let Some(Interrupted { pc, sp }) = interrupted(context) else { libc::_exit(10) };
         let stack = HANDLER_STACK.load(Ordering::Relaxed);
-        let on_alternate = (stack..stack + 65536).contains(&(&raw const local).addr());
+        let on_alternate = (stack..stack + ALTERNATE_BYTES).contains(&(&raw const local).addr());
         let right_address = fault_address(info) == FAULT_AT.load(Ordering::Relaxed);
-        let sp_of_another_stack = sp != 0 && !(stack..stack + 65536).contains(&sp);
+        let sp_of_another_stack = sp != 0 && !(stack..stack + ALTERNATE_BYTES).contains(&sp);
         libc::_exit(match (right_address, on_alternate, sp_of_another_stack, pc != 0) {
             (true, true, true, true) => 0,
             (false, ..) => 11,
@@ -59,15 +61,11 @@ fn os_error<T>(result: io::Result<T>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
 }
 
-/// An inaccessible page, and an alternate stack of 64 KiB that the calling thread has from now on.
-fn fault_setting() -> (Mapping, Mapping) {
-    let guard = Mapping::reserve(page_size()).expect("space");
+fn inaccessible_page() -> Mapping {
+    let page = Mapping::reserve(page_size()).expect("space");
     // SAFETY: a whole page of a mapping that the caller alone uses.
-    unsafe { protect_none(guard.base().as_ptr(), page_size()) }.expect("protect");
-    let stack = Mapping::reserve(65536).expect("space");
-    FAULT_AT.store(guard.base().as_ptr().addr(), Ordering::Relaxed);
-    HANDLER_STACK.store(stack.base().as_ptr().addr(), Ordering::Relaxed);
-    (guard, stack)
+    unsafe { protect_none(page.base().as_ptr(), page.len()) }.expect("protect");
+    page
 }
 
 #[test]
@@ -112,7 +110,11 @@ fn chaining_calls_each_kind_of_handler_in_its_own_way() {
 #[test]
 fn fault_arrives_on_the_alternate_stack_with_its_address_and_registers() {
     // Goal: all that an overflow report needs. Method: a child touches a protected page.
-    let (guard, stack) = fault_setting();
+    // The two statics are this test's alone; the child finds them as they are at the fork.
+    let guard = inaccessible_page();
+    let stack = Mapping::reserve(ALTERNATE_BYTES).expect("space");
+    FAULT_AT.store(guard.base().as_ptr().addr(), Ordering::Relaxed);
+    HANDLER_STACK.store(stack.base().as_ptr().addr(), Ordering::Relaxed);
     let ended = in_child(|| {
         let memory = AlternateStack { base: stack.base().as_ptr(), bytes: stack.len() };
         // SAFETY: the stack is this child's alone; the handler only calls what is
@@ -133,7 +135,7 @@ fn fault_arrives_on_the_alternate_stack_with_its_address_and_registers() {
 fn fault_that_is_passed_on_kills_by_the_default_and_by_ignored_actions() {
     // Goal: no endless repetition and no swallowed fault. Method: a child per previous action;
     // should it hang, its alarm ends it with another signal.
-    let (guard, _stack) = fault_setting();
+    let guard = inaccessible_page();
     for mut previous in [Action::default_action(), ignored()] {
         PREVIOUS.store(&mut previous, Ordering::Relaxed);
         let ended = in_child(|| {
