@@ -134,9 +134,7 @@ fn pool_of_the_thread_can_be_configured() {
     // Goal: a configuration replaces the pool, and old stacks stay valid. Method: hold one across
     // it.
     let old = with_pool(|pool| pool.take(DEFAULT_BYTES)).expect("a stack");
-    let mut config = StackConfig::default();
-    config.default_bytes = 64 << 10;
-    set_pool_config(config);
+    set_pool_config(StackConfig { default_bytes: 64 << 10, ..StackConfig::default() });
     assert_eq!(with_pool(|pool| pool.default_bytes()), 64 << 10);
     touch(&old);
     with_pool(|pool| {
