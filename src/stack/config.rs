@@ -8,14 +8,14 @@ use super::{DEFAULT_BYTES, STACK_BYTES_MAX, STACK_BYTES_MIN};
 /// How the end of a stack is watched. In the order of preference; each falls back to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// `MADV_GUARD_INSTALL` (Linux 6.13): the processor stops an overflow at its first byte, and the
-    /// guard costs no mapping, so there may be a million of them.
+    /// `MADV_GUARD_INSTALL` (Linux 6.13): the processor stops an overflow at its first byte, and
+    /// the guard costs no mapping, so there may be a million of them.
     Install,
-    /// `mprotect(PROT_NONE)`: the processor stops an overflow as well, but each guard costs two mappings.
-    /// Used only while the process has less than half of `vm.max_map_count` mappings.
+    /// `mprotect(PROT_NONE)`: the processor stops an overflow as well, but each guard costs two
+    /// mappings. Used only while the process has less than half of `vm.max_map_count` mappings.
     Protect,
-    /// The guard page is ordinary memory that must stay zero. An overflow is noticed when the stack is
-    /// given back or checked, after it has happened: better than nothing, and said on stderr.
+    /// The guard page is ordinary memory that must stay zero. An overflow is noticed when the stack
+    /// is given back or checked, after it has happened: better than nothing, and said on stderr.
     Canary,
 }
 
@@ -40,14 +40,14 @@ impl Guard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StackConfig {
-    /// The size of a stack that nobody gave a size, in bytes; 4 KiB to 1 GiB, rounded up to whole pages.
-    /// The guard is extra, the colour (at most 1/16) is not. Default: 128 KiB.
+    /// The size of a stack that nobody gave a size, in bytes; 4 KiB to 1 GiB, rounded up to whole
+    /// pages. The guard is extra, the colour (at most 1/16) is not. Default: 128 KiB.
     pub default_bytes: usize,
     /// The kind of guard to begin with. `None` takes the best that this kernel has. The environment
     /// variable `COVE_GUARD` (`install`, `protect` or `canary`) overrides it. Default: `None`.
     pub guard: Option<Guard>,
-    /// How much resident memory the free stacks of one size may hold, in bytes. Above it the pool gives
-    /// pages back until half of it is left. Default: 64 MiB.
+    /// How much resident memory the free stacks of one size may hold, in bytes. Above it the pool
+    /// gives pages back until half of it is left. Default: 64 MiB.
     pub watermark_bytes: usize,
     /// Whether tops of stacks are spread over the sets of the cache. Default: `true`.
     pub colour: bool,

@@ -9,7 +9,8 @@ use super::guard::map_count_max;
 use super::{STACK_BYTES_MAX, STACK_BYTES_MIN};
 use crate::sys::{limits, page_size};
 
-/// A stack could not be had. Its message names the limit that was hit, its value, and how to raise it.
+/// A stack could not be had. Its message names the limit that was hit, its value, and how to raise
+/// it.
 ///
 /// Converts into an [`io::Error`] of kind [`io::ErrorKind::OutOfMemory`] (of kind
 /// [`io::ErrorKind::InvalidInput`] for [`StackError::Size`]).
@@ -75,20 +76,22 @@ impl fmt::Display for StackError {
             ),
             StackError::AddressSpace { bytes, limit_bytes } => write!(
                 f,
-                "no room for a stack of {bytes} bytes: the address space limit (ulimit -v, RLIMIT_AS) is \
-                 {limit_bytes} bytes; raise it with `prlimit --as=BYTES --pid={}`, or use smaller stacks",
+                "no room for a stack of {bytes} bytes: the address space limit (ulimit -v, \
+                 RLIMIT_AS) is {limit_bytes} bytes; raise it with `prlimit --as=BYTES --pid={}`, \
+                 or use smaller stacks",
                 std::process::id()
             ),
             StackError::Mappings { bytes, limit } => write!(
                 f,
-                "no mapping left for a stack of {bytes} bytes: the limit vm.max_map_count is {limit}; raise it \
-                 with `sysctl vm.max_map_count={}`",
+                "no mapping left for a stack of {bytes} bytes: the limit vm.max_map_count is \
+                 {limit}; raise it with `sysctl vm.max_map_count={}`",
                 limit.saturating_mul(2)
             ),
             StackError::Memory { bytes } => write!(
                 f,
-                "no memory for a stack: the kernel refused {bytes} bytes; free memory, allow overcommitment \
-                 with `sysctl vm.overcommit_memory=0`, or use smaller or fewer stacks"
+                "no memory for a stack: the kernel refused {bytes} bytes; free memory, allow \
+                 overcommitment with `sysctl vm.overcommit_memory=0`, or use fewer or \
+                 smaller stacks"
             ),
         }
     }
@@ -106,8 +109,8 @@ impl From<StackError> for io::Error {
     }
 }
 
-/// The address space that the process has mapped: the first number in /proc/self/statm, in pages (proc(5)). Not
-/// known is taken for "all of it", so that the limit is named if there is one.
+/// The address space that the process has mapped: the first number in /proc/self/statm, in pages
+/// (proc(5)). Not known is taken for "all of it", so that the limit is named if there is one.
 fn address_space_used_bytes() -> u64 {
     let mut line = [0_u8; 128];
     let pages = File::open("/proc/self/statm")

@@ -1,7 +1,8 @@
 //! Guards below stacks: which kind a slot gets, and how the mappings for them are budgeted.
 //!
-//! The kinds form a chain, [`Guard::Install`] -> [`Guard::Protect`] -> [`Guard::Canary`]. A slab starts
-//! somewhere in the chain and only ever moves down it, so that two indices describe all of its slots:
+//! The kinds form a chain, [`Guard::Install`] -> [`Guard::Protect`] -> [`Guard::Canary`]. A slab
+//! starts somewhere in the chain and only ever moves down it, so that two indices describe all of
+//! its slots:
 //!
 //! ```text
 //!   slot     0 ............ protect_from ............ canary_from ............ next
@@ -26,8 +27,9 @@ const MAPPINGS_PER_GUARD: isize = 2;
 /// With fewer mappings than this left to half of the limit, no further guard is made by mprotect.
 const MAPPINGS_LEFT_MIN: isize = 64;
 
-/// Mappings that may still be made before they are counted anew. Any thread takes from it. A race between two
-/// that refill it can at worst double a budget that is a quarter of the limit or less, so the limit holds.
+/// Mappings that may still be made before they are counted anew. Any thread takes from it. A race
+/// between two that refill it can at worst double a budget that is a quarter of the limit or less,
+/// so the limit holds.
 static MAPPINGS_BUDGET: AtomicIsize = AtomicIsize::new(0);
 
 /// Where a slab stands in the chain of guards. See the module's drawing.
@@ -72,12 +74,13 @@ impl GuardChain {
         [protect_from, canary_from - protect_from, used - canary_from].map(|count| count as usize)
     }
 
-    /// Arms the guard of slot `index`, in the best way that is left. Never fails: a canary needs nothing.
+    /// Arms the guard of slot `index`, in the best way that is left. Never fails: a canary needs
+    /// nothing.
     ///
     /// # Safety
     ///
-    /// `page` is the start of that slot's guard page (one page), in a mapping that lives and of which nobody
-    /// uses that page. Slots are armed in the order of their indices.
+    /// `page` is the start of that slot's guard page (one page), in a mapping that lives and of
+    /// which nobody uses that page. Slots are armed in the order of their indices.
     pub(super) unsafe fn arm(&self, index: u32, page: NonNull<u8>) {
         let page_bytes = page_size();
         if index < self.protect_from.get() {
@@ -99,12 +102,13 @@ impl GuardChain {
     }
 }
 
-/// Whether the canary page that starts at `page` is still all zero; if not `whole`, only the row of words
-/// is looked at that an overflow meets first.
+/// Whether the canary page that starts at `page` is still all zero; if not `whole`, only the row of
+/// words is looked at that an overflow meets first.
 ///
-/// Why zero and not a pattern: a page that nobody has written is a mapping of the kernel's one page of zeros.
-/// So this canary costs no memory, and its check reads lines that are always in the first-level cache.
-/// What it cannot see: an overflow that writes nothing but zeros into the page, or jumps over it.
+/// Why zero and not a pattern: a page that nobody has written is a mapping of the kernel's one page
+/// of zeros. So this canary costs no memory, and its check reads lines that are always in the
+/// first-level cache. What it cannot see: an overflow that writes nothing but zeros into the page,
+/// or jumps over it.
 ///
 /// # Safety
 ///
@@ -112,17 +116,20 @@ impl GuardChain {
 pub(super) unsafe fn canary_intact(page: NonNull<u8>, whole: bool) -> bool {
     let words = page_size() / size_of::<u64>();
     let first = if whole { 0 } else { words - CANARY_ROW_WORDS };
-    // SAFETY: the caller promises a readable page; pages are aligned for u64, and `words` is its length.
+    // SAFETY: the caller promises a readable page; pages are aligned for u64, and `words` is its
+    // length.
     (first..words).all(|index| unsafe { page.cast::<u64>().add(index).read_volatile() } == 0)
 }
 
-/// Takes the mappings for one guard from the budget, refilling it by a count of what the process has.
+/// Takes the mappings for one guard from the budget, refilling it by a count of what the process
+/// has.
 fn take_mappings() -> bool {
     if MAPPINGS_BUDGET.fetch_sub(MAPPINGS_PER_GUARD, Ordering::Relaxed) >= MAPPINGS_PER_GUARD {
         return true;
     }
-    // Counting reads /proc/self/maps, which is long by then. Half of what is left until the next count makes
-    // the number of counts logarithmic, and leaves room for mappings that others make meanwhile.
+    // Counting reads /proc/self/maps, which is long by then. Half of what is left until the next
+    // count makes the number of counts logarithmic, and leaves room for mappings that others make
+    // meanwhile.
     let count = limits::map_count().unwrap_or(usize::MAX / 2);
     let left = (map_count_max() / 2) as isize - count as isize;
     let enough = left >= MAPPINGS_LEFT_MIN;
@@ -131,7 +138,8 @@ fn take_mappings() -> bool {
     enough
 }
 
-/// The limit on mappings, or its default (Linux, `DEFAULT_MAX_MAP_COUNT`) where /proc does not tell.
+/// The limit on mappings, or its default (Linux, `DEFAULT_MAX_MAP_COUNT`) where /proc does not
+/// tell.
 pub(super) fn map_count_max() -> usize {
     limits::map_count_max().unwrap_or(65_530)
 }
@@ -140,14 +148,15 @@ fn say_canary_once() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         say(format_args!(
-            "some stacks have no guard page but a canary, which notices an overflow only afterwards. \
-             Guard pages need Linux 6.13, or a higher vm.max_map_count (now {})",
+            "some stacks have no guard page but a canary, which notices an overflow only \
+             afterwards. Guard pages need Linux 6.13, or a higher vm.max_map_count (now {})",
             map_count_max()
         ));
     });
 }
 
-/// Writes a line to stderr. A closed stderr is no reason to stop, and there is nowhere else to complain.
+/// Writes a line to stderr. A closed stderr is no reason to stop, and there is nowhere else to
+/// complain.
 pub(super) fn say(message: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "cove: {message}");
 }

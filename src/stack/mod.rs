@@ -21,19 +21,21 @@
 //!   guard start  limit()                                      top()           slot end
 //! ```
 //!
-//! * **Guards** ([`Guard`]) are armed when a slot is used for the first time, and stay for as long as the
-//!   slab lives: neither reuse nor trimming removes them.
-//! * **Reuse** is last in, first out for each size, because the stack that was used last is the one whose
-//!   pages are resident and cached. Taking a pooled stack makes no system call.
-//! * **Trimming**: when the free stacks of one size hold more resident memory than a watermark, the pages
-//!   of those that lay idle longest go back to the kernel in one batch, neighbours in one call.
-//! * **Colouring**: the slots are a whole number of pages apart, so without it the hottest frames of all
-//!   coroutines would meet in a few sets of the first-level cache.
-//! * **Ownership**: a pool belongs to its thread and so does each stack. A slab counts its live stacks;
-//!   it is unmapped when the pool is gone and the last of them is too. A leaked stack keeps its slab.
+//! * **Guards** ([`Guard`]) are armed when a slot is used for the first time, and stay for as long
+//!   as the slab lives: neither reuse nor trimming removes them.
+//! * **Reuse** is last in, first out for each size, because the stack that was used last is the one
+//!   whose pages are resident and cached. Taking a pooled stack makes no system call.
+//! * **Trimming**: when the free stacks of one size hold more resident memory than a watermark, the
+//!   pages of those that lay idle longest go back to the kernel in one batch, neighbours in one
+//!   call.
+//! * **Colouring**: the slots are a whole number of pages apart, so without it the hottest frames
+//!   of all coroutines would meet in a few sets of the first-level cache.
+//! * **Ownership**: a pool belongs to its thread and so does each stack. A slab counts its live
+//!   stacks; it is unmapped when the pool is gone and the last of them is too. A leaked stack keeps
+//!   its slab.
 //!
-//! Nothing here is atomic but the registry, by which the overflow handler (a signal handler) finds out which
-//! stack an address belongs to: [`locate`].
+//! Nothing here is atomic but the registry, by which the overflow handler (a signal handler) finds
+//! out which stack an address belongs to: [`locate`].
 //!
 //! Shared stacks, which coroutines copy themselves out of and into, are in `shared.rs`.
 

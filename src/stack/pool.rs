@@ -9,7 +9,8 @@ use super::private::{Stack, stack_destroyed};
 use super::{STACK_BYTES_MAX, STACK_BYTES_MIN};
 use crate::sys::page_size;
 
-/// The stacks of one thread. Taking one that was used before costs some nanoseconds and no system call.
+/// The stacks of one thread. Taking one that was used before costs some nanoseconds and no system
+/// call.
 #[derive(Debug)]
 pub(crate) struct StackPool {
     config: StackConfig,
@@ -46,7 +47,8 @@ pub(crate) struct StackStats {
     pub(crate) guards_protect: usize,
     /// Stacks with a canary.
     pub(crate) guards_canary: usize,
-    /// Batches of which the kernel did not take all the pages back: they are locked in memory, for example.
+    /// Batches of which the kernel did not take all the pages back: they are locked in memory, for
+    /// example.
     pub(crate) trim_failures: u64,
 }
 
@@ -77,7 +79,8 @@ impl StackPool {
     ///
     /// # Errors
     ///
-    /// [`StackError::Size`] above 1 GiB; else the limit of the process or of the machine that was hit.
+    /// [`StackError::Size`] above 1 GiB; else the limit of the process or of the machine that was
+    /// hit.
     #[inline]
     pub(crate) fn take(&mut self, bytes: usize) -> Result<Stack, StackError> {
         if bytes != self.last.0 {
@@ -92,9 +95,11 @@ impl StackPool {
         }
     }
 
-    /// Takes a stack back. One of another pool (of this thread: that one may be gone) is dropped instead.
+    /// Takes a stack back. One of another pool (of this thread: that one may be gone) is dropped
+    /// instead.
     ///
-    /// Aborts the process if the stack's canary shows an overflow, because other memory is damaged then.
+    /// Aborts the process if the stack's canary shows an overflow, because other memory is damaged
+    /// then.
     #[inline]
     pub(crate) fn give(&mut self, stack: Stack) {
         stack.abort_if_overflowed();

@@ -8,12 +8,13 @@ use super::guard::say;
 use super::residency;
 use super::slab::{CACHE_LINE_BYTES, RawStack, Slab};
 
-/// A stack that is out of its pool. Two words, so that it may be stored in the control block that lies on it.
+/// A stack that is out of its pool. Two words, so that it may be stored in the control block that
+/// lies on it.
 ///
 /// It belongs to the thread whose pool it is from (it is not `Send`). Give it back with
-/// [`StackPool::give`](super::StackPool::give). Merely dropping it is safe and gives up its slot: the slab is
-/// told that one stack less is live, and nothing is reused until the whole slab goes. Forgetting it keeps
-/// the slab mapped for ever, so what points into the stack stays valid.
+/// [`StackPool::give`](super::StackPool::give). Merely dropping it is safe and gives up its slot:
+/// the slab is told that one stack less is live, and nothing is reused until the whole slab goes.
+/// Forgetting it keeps the slab mapped for ever, so what points into the stack stays valid.
 #[derive(Debug)]
 pub(crate) struct Stack {
     slab: NonNull<Slab>,
@@ -23,8 +24,8 @@ pub(crate) struct Stack {
 const _: () = assert!(size_of::<Stack>() == 16 && size_of::<Option<Stack>>() == 16);
 
 impl Stack {
-    /// The address above the first usable byte, from where the stack grows down. Aligned to a cache line, and
-    /// coloured: up to 23 lines below the end of a page.
+    /// The address above the first usable byte, from where the stack grows down. Aligned to a cache
+    /// line, and coloured: up to 23 lines below the end of a page.
     #[inline]
     pub(crate) fn top(&self) -> NonNull<u8> {
         debug_assert!(self.top.as_ptr().addr() % CACHE_LINE_BYTES == 0);
@@ -36,8 +37,8 @@ impl Stack {
         self.slab().limit_of(self.top)
     }
 
-    /// The usable bytes between [`Stack::limit`] and [`Stack::top`]: the size asked for, rounded up to whole
-    /// pages, less the colour (at most 1/16 of it).
+    /// The usable bytes between [`Stack::limit`] and [`Stack::top`]: the size asked for, rounded up
+    /// to whole pages, less the colour (at most 1/16 of it).
     pub(crate) fn bytes(&self) -> usize {
         self.top.as_ptr().addr() - self.limit().as_ptr().addr()
     }
@@ -49,26 +50,28 @@ impl Stack {
 
     /// How deep the stack has ever been, in bytes below the top.
     ///
-    /// Exact to a word for what wrote something other than zero: the lowest resident page with a nonzero word
-    /// counts, and in it the lowest such word. A frame whose lowest words are zero, or were never written,
-    /// counts for less. The mark includes earlier users of the stack, unless its pages were given back
-    /// between them. Pages that were swapped out are not seen. Costs a system call for each 2 MiB
-    /// of stack, or page faults all over the stack where there is no mincore(2).
+    /// Exact to a word for what wrote something other than zero: the lowest resident page with a
+    /// nonzero word counts, and in it the lowest such word. A frame whose lowest words are zero, or
+    /// were never written, counts for less. The mark includes earlier users of the stack, unless
+    /// its pages were given back between them. Pages that were swapped out are not seen. Costs a
+    /// system call for each 2 MiB of stack, or page faults all over the stack where there is no
+    /// mincore(2).
     pub(crate) fn high_water_bytes(&self) -> usize {
         // SAFETY: the bounds are those of a mapped stack of this thread.
         let deepest = unsafe { residency::lowest_nonzero(self.limit(), self.bytes()) };
         deepest.map_or(0, |address| self.top.as_ptr().addr() - address)
     }
 
-    /// Whether no overflow was noticed: the words below the stack are as they should be. Always true for a
-    /// stack whose guard stops overflows. Cheap enough for each switch: 64 words that are in the cache.
+    /// Whether no overflow was noticed: the words below the stack are as they should be. Always
+    /// true for a stack whose guard stops overflows. Cheap enough for each switch: 64 words that
+    /// are in the cache.
     #[inline]
     pub(crate) fn check_canary(&self) -> bool {
         self.slab().canary_intact(self.top, false)
     }
 
-    /// The two words of the handle, to be stored where a handle cannot be: on the stack itself, whose memory the handle
-    /// guards. The stack stays live.
+    /// The two words of the handle, to be stored where a handle cannot be: on the stack itself,
+    /// whose memory the handle guards. The stack stays live.
     pub(crate) fn into_raw(self) -> (NonNull<Slab>, NonNull<u8>) {
         let this = ManuallyDrop::new(self);
         (this.slab, this.top)
@@ -78,7 +81,8 @@ impl Stack {
     ///
     /// # Safety
     ///
-    /// The words are from [`Stack::into_raw`], each pair is used once, and on the thread that it is from.
+    /// The words are from [`Stack::into_raw`], each pair is used once, and on the thread that it is
+    /// from.
     #[inline]
     pub(crate) unsafe fn from_raw(slab: NonNull<Slab>, top: NonNull<u8>) -> Stack {
         Stack { slab, top }
@@ -100,7 +104,8 @@ impl Stack {
         unsafe { self.slab.as_ref() }
     }
 
-    /// Aborts the process if the canary shows that the stack overflowed: other memory is damaged by then.
+    /// Aborts the process if the canary shows that the stack overflowed: other memory is damaged by
+    /// then.
     #[inline]
     pub(super) fn abort_if_overflowed(&self) {
         if !self.slab().canary_intact(self.top, true) {
@@ -111,8 +116,8 @@ impl Stack {
     #[cold]
     fn abort_for_overflow(&self) -> ! {
         say(format_args!(
-            "a coroutine has overflowed its stack of {} bytes at {:#x}..{:#x}: the canary below it is gone. \
-             Give it a larger stack",
+            "a coroutine has overflowed its stack of {} bytes at {:#x}..{:#x}: the canary below it \
+             is gone. Give it a larger stack",
             self.bytes(),
             self.bounds().start,
             self.bounds().end,

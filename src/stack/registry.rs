@@ -1,18 +1,19 @@
 //! All slabs of the process, so that a signal handler can tell which stack an address belongs to.
 //!
-//! A list of chunks that only ever grows; the first chunk is static. Each entry is guarded by a sequence
-//! number, odd while the entry is being written:
+//! A list of chunks that only ever grows; the first chunk is static. Each entry is guarded by a
+//! sequence number, odd while the entry is being written:
 //!
 //! ```text
 //!   HEAD (static) -> [entry; 256] --next--> [entry; 256] --next--> ...
 //!   entry: sequence | base (0 = free) | len | stride
 //! ```
 //!
-//! * A writer claims a free entry by moving its sequence from even to odd (compare and swap), writes the fields, and
-//!   makes the sequence even again. The slab's owner frees it in the same way. Entries are reused, never unmapped.
-//! * A reader takes the fields and believes them if the sequence was even and the same before and after. It
-//!   takes no lock, allocates nothing and never waits: an entry in the middle of a change belongs to a slab that
-//!   nobody can be running on.
+//! * A writer claims a free entry by moving its sequence from even to odd (compare and swap),
+//!   writes the fields, and makes the sequence even again. The slab's owner frees it in the same
+//!   way. Entries are reused, never unmapped.
+//! * A reader takes the fields and believes them if the sequence was even and the same before and
+//!   after. It takes no lock, allocates nothing and never waits: an entry in the middle of a change
+//!   belongs to a slab that nobody can be running on.
 
 use std::alloc::{Layout, alloc_zeroed};
 use std::ops::Range;
@@ -76,7 +77,8 @@ pub(crate) fn locate(address: usize) -> Option<Location> {
 pub(super) struct Registration(&'static Entry);
 
 impl Registration {
-    /// Publishes a slab of `len` bytes at `base`, cut into slots of `stride` bytes. `None` without memory.
+    /// Publishes a slab of `len` bytes at `base`, cut into slots of `stride` bytes. `None` without
+    /// memory.
     pub(super) fn new(base: usize, len: usize, stride: usize) -> Option<Registration> {
         assert!(base != 0 && stride != 0 && len % stride == 0, "a slab is a whole number of slots");
         loop {
@@ -116,7 +118,8 @@ impl Entry {
         claimed.is_ok()
     }
 
-    /// Writes the fields of an entry that belongs to the caller and whose even sequence was `sequence`.
+    /// Writes the fields of an entry that belongs to the caller and whose even sequence was
+    /// `sequence`.
     fn write(&self, sequence: usize, base: usize, len: usize, stride: usize) {
         self.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);

@@ -5,14 +5,16 @@ use std::ptr::NonNull;
 use crate::sys::mmap::resident_pages;
 use crate::sys::page_size;
 
-/// The address of the lowest nonzero word of the `bytes` from `start` on, whole words, or `None` if all are zero.
+/// The address of the lowest nonzero word of the `bytes` from `start` on, whole words, or `None` if
+/// all are zero.
 ///
-/// Looks only at resident pages, because touching the others would make them resident. They are found
-/// by halving: a range without a resident page is skipped whole.
+/// Looks only at resident pages, because touching the others would make them resident. They are
+/// found by halving: a range without a resident page is skipped whole.
 ///
 /// # Safety
 ///
-/// The range is readable and word-aligned, `start` starts a page, and nobody writes it meanwhile but this thread.
+/// The range is readable and word-aligned, `start` starts a page, and nobody writes it meanwhile
+/// but this thread.
 pub(super) unsafe fn lowest_nonzero(start: NonNull<u8>, bytes: usize) -> Option<usize> {
     let page_bytes = page_size();
     let pages_bytes = bytes.next_multiple_of(page_bytes);
@@ -31,7 +33,8 @@ pub(super) unsafe fn lowest_nonzero(start: NonNull<u8>, bytes: usize) -> Option<
             window = (window / 2).next_multiple_of(page_bytes);
         } else {
             let words = (bytes - offset).min(page_bytes) / size_of::<u64>();
-            // SAFETY: the page is inside the caller's readable range, and so are its first `words` words.
+            // SAFETY: the page is inside the caller's readable range, and so are its first `words`
+            // words.
             let found = (0..words).find(|index| unsafe {
                 start.add(offset).cast::<u64>().add(*index).read_volatile() != 0
             });

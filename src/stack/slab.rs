@@ -1,7 +1,8 @@
 //! A slab: one mapping, cut into slots of one size. The module's drawing shows its layout.
 //!
-//! A slab is shared by its pool and its live stacks. All of them belong to one thread, so the counts
-//! are plain cells, and a slab is freed by hand ([`Slab::free_if_unused`]) when nobody is left:
+//! A slab is shared by its pool and its live stacks. All of them belong to one thread, so the
+//! counts are plain cells, and a slab is freed by hand ([`Slab::free_if_unused`]) when nobody is
+//! left:
 //!
 //! ```text
 //!   owner != 0 (a pool)   live > 0     in use
@@ -24,8 +25,8 @@ use crate::sys::page_size;
 /// What colours are multiples of: a line of the first-level cache.
 pub(super) const CACHE_LINE_BYTES: usize = 64;
 
-/// Colours of a stack that is large enough for all of them. At most 23 lines (1.5 KiB), so that a control block and
-/// some 2 KiB of frames still fit into the page at the top.
+/// Colours of a stack that is large enough for all of them. At most 23 lines (1.5 KiB), so that a
+/// control block and some 2 KiB of frames still fit into the page at the top.
 pub(super) const COLOURS_MAX: usize = 24;
 
 /// A stack loses at most this part of its size to its colour.
@@ -43,7 +44,8 @@ pub(super) type RawStack = (NonNull<Slab>, NonNull<u8>);
 /// One mapping, cut into slots of one size.
 #[derive(Debug)]
 pub(crate) struct Slab {
-    /// Dropped, and so withdrawn, before the mapping is: fields drop in the order of their declaration.
+    /// Dropped, and so withdrawn, before the mapping is: fields drop in the order of their
+    /// declaration.
     _registration: Registration,
     mapping: Mapping,
     stride_bytes: usize,
@@ -130,8 +132,12 @@ impl Slab {
     }
 
     /// Takes the next slot that was never used and arms its guard. `None` if there is none.
-    pub(super) fn carve(this: NonNull<Slab>) -> Option<RawStack> {
-        // SAFETY: the pool calls this with one of its slabs, which live as long as it holds them.
+    ///
+    /// # Safety
+    ///
+    /// `this` is a slab of the calling pool.
+    pub(super) unsafe fn carve(this: NonNull<Slab>) -> Option<RawStack> {
+        // SAFETY: the slabs of a pool live.
         let slab = unsafe { this.as_ref() };
         let index = slab.used.get();
         if index == slab.slots {
@@ -170,7 +176,8 @@ impl Slab {
         self.stride_bytes - page_size()
     }
 
-    /// Whether the canary of the stack with this top, if it has one, is intact; see [`canary_intact`].
+    /// Whether the canary of the stack with this top, if it has one, is intact; see
+    /// [`canary_intact`].
     #[inline]
     pub(super) fn canary_intact(&self, top: NonNull<u8>, whole: bool) -> bool {
         self.guards.all_hard() || self.canary_intact_at(self.index_of(top), whole)
@@ -182,8 +189,8 @@ impl Slab {
             || unsafe { canary_intact(self.slot_start(index), whole) }
     }
 
-    /// Resident bytes of the stack with this top, at small and bounded cost: all of a stack of up to 64 pages; a larger
-    /// one is taken for wholly resident if the top 64 pages are.
+    /// Resident bytes of the stack with this top, at small and bounded cost: all of a stack of up
+    /// to 64 pages; a larger one is taken for wholly resident if the top 64 pages are.
     pub(super) fn resident_bytes_sample(&self, top: NonNull<u8>) -> usize {
         let sample = (SAMPLE_PAGES * page_size()).min(self.slot_bytes());
         let end = self.limit_of(top).as_ptr().wrapping_add(self.slot_bytes());
@@ -198,8 +205,8 @@ impl Slab {
     ///
     /// # Safety
     ///
-    /// `this` is a slab that was not freed, and the caller does not use it afterwards, unless it is the owner
-    /// or holds a live stack.
+    /// `this` is a slab that was not freed, and the caller does not use it afterwards, unless it is
+    /// the owner or holds a live stack.
     pub(super) unsafe fn free_if_unused(this: NonNull<Slab>) {
         // SAFETY: the caller promises that the slab was not freed.
         let slab = unsafe { this.as_ref() };

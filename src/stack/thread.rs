@@ -12,8 +12,8 @@ thread_local! {
 
 /// Calls `f` with the thread's own pool.
 ///
-/// Late in the thread's life, when its thread-locals are being destroyed, `f` gets a pool of the moment
-/// instead: stacks can still be taken, and those that are given back are dropped.
+/// Late in the thread's life, when its thread-locals are being destroyed, `f` gets a pool of the
+/// moment instead: stacks can still be taken, and those that are given back are dropped.
 ///
 /// # Panics
 ///
@@ -32,8 +32,8 @@ pub(crate) fn with_pool<R>(f: impl FnOnce(&mut StackPool) -> R) -> R {
     }
 }
 
-/// Replaces the thread's pool by an empty one with this configuration. Stacks of the old one stay valid until
-/// they are given back or dropped; they are not reused.
+/// Replaces the thread's pool by an empty one with this configuration. Stacks of the old one stay
+/// valid until they are given back or dropped; they are not reused.
 pub(crate) fn set_pool_config(config: StackConfig) {
     // An error means that the thread is ending: whatever pool it gets now is temporary.
     let _ = POOL.try_with(|pool| *pool.borrow_mut() = Some(StackPool::new(config)));

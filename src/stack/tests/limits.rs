@@ -21,8 +21,8 @@ fn take_all(pool: &mut StackPool, bytes: usize, stacks: &mut Vec<Stack>) -> Stac
 
 #[test]
 fn address_space_limit_is_named() {
-    // Goal: RLIMIT_AS is met by an error that says what to do, and the pool goes on after it. Method: a child
-    // with 1 GiB takes stacks until it fails, gives one back, takes it again.
+    // Goal: RLIMIT_AS is met by an error that says what to do, and the pool goes on after it.
+    // Method: a child with 1 GiB takes stacks until it fails, gives one back, takes it again.
     if in_child() {
         let mut pool = pool();
         let mut stacks = Vec::with_capacity(20_000);
@@ -45,7 +45,8 @@ fn address_space_limit_is_named() {
 
 #[test]
 fn address_space_limit_is_named_with_protected_guards() {
-    // Goal: counting mappings when there is no address space left does not abort. Method: as above, with mprotect.
+    // Goal: counting mappings when there is no address space left does not abort. Method: as above,
+    // with mprotect.
     if in_child() {
         let mut stacks = Vec::with_capacity(20_000);
         let error = take_all(&mut pool(), DEFAULT_BYTES, &mut stacks);
@@ -57,8 +58,8 @@ fn address_space_limit_is_named_with_protected_guards() {
 
 #[test]
 fn idle_stacks_of_another_size_make_room() {
-    // Goal: address space that idle slabs hold is used before giving up. Method: a child with 1 GiB gives all its
-    // small stacks back, and then wants large ones.
+    // Goal: address space that idle slabs hold is used before giving up. Method: a child with 1 GiB
+    // gives all its small stacks back, and then wants large ones.
     if in_child() {
         let mut pool = pool();
         let mut stacks = Vec::with_capacity(20_000);
@@ -76,8 +77,9 @@ fn idle_stacks_of_another_size_make_room() {
 
 #[test]
 fn mapping_limit_is_named() {
-    // Goal: vm.max_map_count is met by an error that names it. Method: a child maps the same page of a file, which cannot
-    // merge, until the kernel makes no more mappings; then it wants a stack.
+    // Goal: vm.max_map_count is met by an error that names it. Method: a child maps the same page
+    // of a file, which cannot merge, until the kernel makes no more mappings; then it wants a
+    // stack.
     if in_child() {
         let file = std::env::current_exe().and_then(File::open).expect("the test binary");
         let mut options = memmap2::MmapOptions::new();

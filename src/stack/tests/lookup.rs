@@ -35,8 +35,8 @@ fn locate_finds_stacks_and_their_guards() {
 
 #[test]
 fn registry_is_right_while_threads_add_and_remove() {
-    // Goal: entries of different threads do not mix. Method: threads register ranges that nobody else has, find
-    // them, withdraw them, and find nothing.
+    // Goal: entries of different threads do not mix. Method: threads register ranges that nobody
+    // else has, find them, withdraw them, and find nothing.
     const SLOT: usize = 1 << 20;
     let work = |number: usize| {
         for round in 0..2_000_usize {
@@ -59,7 +59,8 @@ fn registry_is_right_while_threads_add_and_remove() {
 
 #[test]
 fn stack_outlives_its_pool_and_takes_its_slab_along() {
-    // Goal: a pool may go before its stacks; the slab goes with the last. Method: look it up by address.
+    // Goal: a pool may go before its stacks; the slab goes with the last. Method: look it up by
+    // address.
     let mut pool = pool();
     let first = pool.take(DEFAULT_BYTES).expect("a stack");
     let second = pool.take(DEFAULT_BYTES).expect("a stack");
@@ -74,7 +75,8 @@ fn stack_outlives_its_pool_and_takes_its_slab_along() {
 
 #[test]
 fn leaked_stack_keeps_its_slab_after_the_thread() {
-    // Goal: what points into a leaked stack stays valid. Method: leak one in a thread, read it after the thread.
+    // Goal: what points into a leaked stack stays valid. Method: leak one in a thread, read it
+    // after the thread.
     let address = thread::spawn(|| {
         let stack = with_pool(|pool| pool.take(DEFAULT_BYTES)).expect("a stack");
         write_word(&stack, 64);
@@ -85,14 +87,15 @@ fn leaked_stack_keeps_its_slab_after_the_thread() {
     .join()
     .expect("the thread ends well");
     assert!(locate(address).is_some_and(|location| !location.in_guard));
-    // SAFETY: the stack was leaked, so nobody else uses it, and it is mapped as the line above says.
+    // SAFETY: the stack was leaked, so nobody else uses it, and it is mapped as the line above
+    // says.
     assert_eq!(unsafe { (address as *const u64).read_volatile() }, 0x5AFE);
 }
 
 #[test]
 fn stacks_can_be_used_while_thread_locals_are_destroyed() {
-    // Goal: order of destruction does not matter. Method: a thread-local made before the pool and one made after
-    // it, whose destructors each give a stack back and take another.
+    // Goal: order of destruction does not matter. Method: a thread-local made before the pool and
+    // one made after it, whose destructors each give a stack back and take another.
     struct Late(Cell<Option<(NonNull<Slab>, NonNull<u8>)>>);
     impl Late {
         fn fill(&self) {
@@ -128,11 +131,10 @@ fn stacks_can_be_used_while_thread_locals_are_destroyed() {
 
 #[test]
 fn pool_of_the_thread_can_be_configured() {
-    // Goal: a configuration replaces the pool, and old stacks stay valid. Method: hold one across it.
+    // Goal: a configuration replaces the pool, and old stacks stay valid. Method: hold one across
+    // it.
     let old = with_pool(|pool| pool.take(DEFAULT_BYTES)).expect("a stack");
-    let mut config = StackConfig::default();
-    config.default_bytes = 64 << 10;
-    set_pool_config(config);
+    set_pool_config(StackConfig { default_bytes: 64 << 10, ..StackConfig::default() });
     assert_eq!(with_pool(|pool| pool.default_bytes()), 64 << 10);
     touch(&old);
     with_pool(|pool| {

@@ -1,4 +1,5 @@
-//! Measurements, to be run by hand: `cargo test --release --lib stack::tests::measure -- --ignored --nocapture`.
+//! Measurements, to be run by hand: `cargo test --release --lib stack::tests::measure -- --ignored
+//! --nocapture`.
 
 use std::time::Instant;
 
@@ -7,8 +8,8 @@ use super::{DEFAULT_BYTES, pool, status_bytes, touch};
 #[test]
 #[ignore = "a measurement, and 4.4 GB"]
 fn million_stacks() {
-    // Question: what do a million default stacks cost each? Method: take and touch them, give them back, take
-    // them again, once. Unit: ns and bytes each.
+    // Question: what do a million default stacks cost each? Method: take and touch them, give them
+    // back, take them again, once. Unit: ns and bytes each.
     const COUNT: usize = 1_000_000;
     let mut pool = pool();
     let mut stacks: Vec<Option<super::Stack>> = Vec::new();
@@ -45,8 +46,9 @@ fn million_stacks() {
 #[test]
 #[ignore = "a measurement"]
 fn pool_hits() {
-    // Question: what does a stack from the pool cost? Method: pairs of take and give, one stack at a time and ten
-    // thousand at a time. Unit: ns a pair, minimum and median of 21 rounds. Warm-up: the first round.
+    // Question: what does a stack from the pool cost? Method: pairs of take and give, one stack at
+    // a time and ten thousand at a time. Unit: ns a pair, minimum and median of 21 rounds. Warm-up:
+    // the first round.
     for batch in [1, 100, 10_000] {
         let mut pool = pool();
         let mut stacks = Vec::with_capacity(batch);

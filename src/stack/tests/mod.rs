@@ -1,5 +1,5 @@
-//! Tests of the private stacks. What ends or measures a whole process runs in a child: the test's own binary,
-//! started again for that one test.
+//! Tests of the private stacks. What ends or measures a whole process runs in a child: the test's
+//! own binary, started again for that one test.
 
 mod guards;
 mod limits;
@@ -42,7 +42,8 @@ fn write_word(stack: &Stack, depth: usize) {
 fn overflow(stack: &Stack) {
     println!("{MARK} overflow");
     let address = stack.limit().as_ptr().wrapping_sub(size_of::<u64>());
-    // SAFETY: it is in the guard, which is a part of the stack's slot: a fault, or a page of the slot's own.
+    // SAFETY: it is in the guard, which is a part of the stack's slot: a fault, or a page of the
+    // slot's own.
     unsafe { address.cast::<u64>().write_volatile(0xBAD) };
 }
 
@@ -51,7 +52,8 @@ fn in_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// Runs `test` (its path below this module) in a child, in a shell that first does `limits`, like `ulimit -v 1000;`.
+/// Runs `test` (its path below this module) in a child, in a shell that first does `limits`, like
+/// `ulimit -v 1000;`.
 fn child(test: &str, guard: Option<&str>, limits: &str) -> Output {
     let module = module_path!().split_once("::").expect("a crate and a module").1;
     let binary = std::env::current_exe().expect("the test binary has a path");

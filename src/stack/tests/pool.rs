@@ -24,7 +24,8 @@ fn take_touched(pool: &mut StackPool, count: usize) -> Vec<Stack> {
 
 #[test]
 fn stacks_are_reused_last_in_first_out_by_size() {
-    // Goal: the warmest stack is taken first. Method: compare tops; another size in between changes nothing.
+    // Goal: the warmest stack is taken first. Method: compare tops; another size in between changes
+    // nothing.
     let mut pool = pool();
     let tops: Vec<_> = take_touched(&mut pool, 5)
         .into_iter()
@@ -59,8 +60,9 @@ fn small_programs_reserve_little() {
 
 #[test]
 fn more_stacks_than_mappings_cost_a_page_each() {
-    // Goal: the number of stacks is not limited by mappings, and a stack costs one page, its share of
-    // page tables, and no bookkeeping to speak of. Method: a child takes and touches many, and reads its status.
+    // Goal: the number of stacks is not limited by mappings, and a stack costs one page, its share
+    // of page tables, and no bookkeeping to speak of. Method: a child takes and touches many, and
+    // reads its status.
     if in_child() {
         let mut pool = pool();
         let mut stacks = Vec::with_capacity(MANY);
@@ -86,8 +88,9 @@ fn more_stacks_than_mappings_cost_a_page_each() {
 
 #[test]
 fn trimming_returns_memory_and_keeps_guards() {
-    // Goal: trimmed stacks cost nothing, idle slabs go but for one, and guards stay. Method: a child takes, touches
-    // and gives back, trims, reads its resident size, takes a stack again and overflows it.
+    // Goal: trimmed stacks cost nothing, idle slabs go but for one, and guards stay. Method: a
+    // child takes, touches and gives back, trims, reads its resident size, takes a stack again and
+    // overflows it.
     if in_child() {
         let mut pool = pool();
         let before = status_bytes("VmRSS");
@@ -115,8 +118,8 @@ fn trimming_returns_memory_and_keeps_guards() {
 
 #[test]
 fn free_stacks_hold_no_more_than_the_watermark() {
-    // Goal: the pool trims by itself, and keeps the warm ones. Method: a child with a watermark of 8 MiB gives 40 MiB back,
-    // then takes what was given back last.
+    // Goal: the pool trims by itself, and keeps the warm ones. Method: a child with a watermark of
+    // 8 MiB gives 40 MiB back, then takes what was given back last.
     if in_child() {
         let mut pool =
             StackPool::new(StackConfig { watermark_bytes: 8 << 20, ..StackConfig::default() });
@@ -139,7 +142,8 @@ fn free_stacks_hold_no_more_than_the_watermark() {
 
 #[test]
 fn huge_stacks_are_trimmed_at_once() {
-    // Goal: a stack larger than the watermark does not keep its memory. Method: write 100 MiB of one, give it back.
+    // Goal: a stack larger than the watermark does not keep its memory. Method: write 100 MiB of
+    // one, give it back.
     if in_child() {
         let mut pool = pool();
         let before = status_bytes("VmRSS");
@@ -157,8 +161,8 @@ fn huge_stacks_are_trimmed_at_once() {
 
 #[test]
 fn random_takes_gives_and_trims_keep_the_books() {
-    // Goal: counts agree and no two live stacks overlap. Method: random operations, each live stack marked with its
-    // number at both ends. The seed is printed.
+    // Goal: counts agree and no two live stacks overlap. Method: random operations, each live stack
+    // marked with its number at both ends. The seed is printed.
     let mut seed = 0x9E37_79B9_u64;
     println!("seed {seed}");
     let mut random = |bound: usize| {

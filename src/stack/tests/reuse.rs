@@ -8,7 +8,8 @@ use crate::sys::page_size;
 
 #[test]
 fn every_size_is_usable_from_end_to_end() {
-    // Goal: a stack has what was asked for, less its colour. Method: write the ends, from 4 KiB to 1 GiB.
+    // Goal: a stack has what was asked for, less its colour. Method: write the ends, from 4 KiB to
+    // 1 GiB.
     let mut pool = pool();
     for bytes in [4 << 10, 5000, 8 << 10, 64 << 10, 128 << 10, 1 << 20, 100 << 20, STACK_BYTES_MAX]
     {
@@ -26,7 +27,8 @@ fn every_size_is_usable_from_end_to_end() {
 
 #[test]
 fn colours_spread_tops_over_the_cache_within_one_page() {
-    // Goal: tops fall into many sets, are aligned, and leave the top page enough for a small coroutine.
+    // Goal: tops fall into many sets, are aligned, and leave the top page enough for a small
+    // coroutine.
     // Method: take a hundred stacks and look at the tops' places in their pages.
     let mut pool = pool();
     let mut sets = HashSet::new();
@@ -55,7 +57,8 @@ fn without_colours_tops_end_their_pages() {
 
 #[test]
 fn high_water_is_exact_to_the_word() {
-    // Goal: the deepest word written is found, in small and in huge stacks. Method: write single words.
+    // Goal: the deepest word written is found, in small and in huge stacks. Method: write single
+    // words.
     let mut pool = pool();
     for (bytes, depths) in [
         (4 << 10, &[8, 64, 2000, 3800][..]),
@@ -73,7 +76,8 @@ fn high_water_is_exact_to_the_word() {
 
 #[test]
 fn high_water_skips_pages_of_zeros() {
-    // Goal: a page that is resident but zero does not count. Method: write zeros deep, a one higher up.
+    // Goal: a page that is resident but zero does not count. Method: write zeros deep, a one higher
+    // up.
     let mut pool = pool();
     let stack = pool.take(DEFAULT_BYTES).expect("a stack");
     write_word(&stack, 9_000);
