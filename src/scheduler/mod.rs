@@ -1,1 +1,3 @@
 //! (placeholder)
+mod inbox;
+mod pool;
