@@ -1,0 +1,160 @@
+//! The calling thread: who it is, where it runs, where its stack lies.
+
+use super::{cvt, cvt_number};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr;
+use std::thread::available_parallelism;
+
+/// The kernel's number of the calling thread.
+pub(crate) fn gettid() -> libc::pid_t {
+    // SAFETY: no memory of ours is involved. By number, since glibc has the name from 2.30 on only.
+    // A thread id fits a pid_t by definition.
+    unsafe { libc::syscall(libc::SYS_gettid) as libc::pid_t }
+}
+
+/// Sends `signal` to the thread `tid` of this process; signal 0 only asks whether it exists.
+///
+/// # Errors
+/// ESRCH: no such thread in this process. EINVAL: no such signal.
+pub(crate) fn tgkill(tid: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: no memory of ours is involved; naming the process keeps a reused id from being hit.
+    cvt(unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) }).map(drop)
+}
+
+/// Lets the calling thread run on processor `cpu` alone.
+///
+/// # Errors
+/// EINVAL: no such processor, or not one of this process's.
+pub(crate) fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: cpu_set_t is integers only, for which zeroes are valid (the empty set).
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `cpu` is below CPU_SETSIZE, so its bit lies within the set.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: `set` is readable for its size; 0 is the calling thread.
+    cvt(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) }).map(drop)
+}
+
+/// How many threads can run at once: processors that this thread may use, within the control
+/// group's quota. At least one.
+pub(crate) fn cpu_count() -> usize {
+    // An error means that the kernel does not tell, and one processor there always is.
+    available_parallelism().map_or(1, usize::from)
+}
+
+/// Where the calling thread's errno lies. Constant for the life of the thread, and no other
+/// thread's.
+///
+/// A coroutine switch must ask anew where a thread pointer may have been swapped.
+pub(crate) fn errno_location() -> *mut i32 {
+    // SAFETY: it returns an address and has no precondition.
+    unsafe { libc::__errno_location() }
+}
+
+/// The addresses of the calling thread's own stack, lowest first, without its guard.
+///
+/// The main thread's stack grows on demand; its range is what RLIMIT_STACK lets it become.
+///
+/// # Errors
+/// ENOMEM; ENOENT where /proc cannot be read (main thread only).
+pub(crate) fn current_stack_bounds() -> io::Result<Range<usize>> {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: pthread_self always is a live thread, and the call initialises the attributes.
+    let got = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+    cvt_number(got)?;
+    let (mut start, mut bytes) = (ptr::null_mut(), 0);
+    // SAFETY: the attributes were initialised by the call above, are read once, and are destroyed
+    // once.
+    let read = unsafe {
+        let read = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut bytes);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        read
+    };
+    cvt_number(read)?;
+    let start = start.addr();
+    assert!(start != 0 && start.checked_add(bytes).is_some(), "a stack is a range of addresses");
+    Ok(start..start + bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn os_error<T>(result: io::Result<T>) -> Option<i32> {
+        result.err().and_then(|error| error.raw_os_error())
+    }
+
+    #[test]
+    fn every_thread_has_its_own_id_and_errno() {
+        // Goal: both are per thread. Method: compare with another thread's while that one lives.
+        let here = (gettid(), errno_location().addr());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_ne!(gettid(), here.0);
+                assert_ne!(errno_location().addr(), here.1);
+                tgkill(here.0, 0).expect("the first thread exists");
+            });
+        });
+        assert_eq!((gettid(), errno_location().addr()), here);
+    }
+
+    #[test]
+    fn errno_is_where_the_location_says() {
+        // Goal: the location is the one that calls write to. Method: fail a call, then write
+        // through it. SAFETY: -1 is never open, so nothing is closed.
+        assert_eq!(unsafe { libc::close(-1) }, -1);
+        // SAFETY: errno's address is valid for this thread.
+        assert_eq!(unsafe { *errno_location() }, libc::EBADF);
+        // SAFETY: as above.
+        unsafe { *errno_location() = libc::ENODATA };
+        assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::ENODATA));
+    }
+
+    #[test]
+    fn signals_to_nobody_are_errors() {
+        // Goal: no silent loss. Method: an id above the kernel's maximum, and a number above the
+        // last.
+        assert_eq!(os_error(tgkill(i32::MAX, 0)), Some(libc::ESRCH));
+        assert_eq!(os_error(tgkill(gettid(), 1000)), Some(libc::EINVAL));
+    }
+
+    #[test]
+    fn pinned_thread_runs_where_it_was_told() {
+        // Goal: the affinity takes effect at once. Method: a thread of its own, pinned to where it
+        // is.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // SAFETY: no memory of ours is involved.
+                let cpu = cvt(unsafe { libc::sched_getcpu() }).expect("a processor") as usize;
+                pin_to_cpu(cpu).expect("a processor of ours");
+                // SAFETY: as above.
+                let now = cvt(unsafe { libc::sched_getcpu() }).expect("a processor") as usize;
+                assert_eq!(now, cpu);
+                assert_eq!(cpu_count(), 1);
+            });
+        });
+        assert!(cpu_count() >= 1);
+        assert_eq!(os_error(pin_to_cpu(usize::MAX)), Some(libc::EINVAL));
+    }
+
+    #[test]
+    fn stack_bounds_hold_the_locals_of_this_thread() {
+        // Goal: the range is this thread's. Method: a local lies inside, the other thread's
+        // outside.
+        let local = 0_u8;
+        let bounds = current_stack_bounds().expect("bounds");
+        let local = (&raw const local).addr();
+        assert!(bounds.contains(&local));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let other = current_stack_bounds().expect("bounds");
+                assert!(!other.contains(&local));
+                assert!(other.end <= bounds.start || bounds.end <= other.start);
+            });
+        });
+    }
+}
