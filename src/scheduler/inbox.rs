@@ -47,6 +47,7 @@
 //! The queue has no limit of its own, because a wake must never be refused. Its length is bounded
 //! by what it carries: waiters for wakes, and by the senders of closures, who bound themselves.
 
+use crate::sys::eventfd::EventFd;
 use std::fmt;
 
 #[cfg(all(loom, test))]
@@ -85,6 +86,14 @@ pub(crate) trait Bell {
     /// Ends the sleep that the consumer is in, or the next one if it has not quite begun. May be
     /// called on any thread.
     fn ring(&self);
+}
+
+impl Bell for EventFd {
+    fn ring(&self) {
+        // A ring that fails leaves the consumer asleep over its messages; eventfd(2) lists no
+        // reason why it could.
+        EventFd::ring(self).expect("the bell's descriptor is open");
+    }
 }
 
 /// Nothing queued, the consumer awake.

@@ -30,7 +30,8 @@
 //!
 //! **Panics.** A job that panics ends alone: whoever wants the payload catches it inside the job.
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use crate::sys::signal::SignalMask;
+use crate::sys::thread::cpu_count;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -44,8 +45,10 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Stack of each thread: std's default, enough for glibc's resolver and for deep C libraries.
 const STACK_BYTES: usize = 2 << 20;
-/// Fewest threads allowed by default. Blocked threads cost no processor, so one core still gets
-/// several.
+/// Signals by which a thread learns of its own fault.
+const FAULTS: [i32; 6] =
+    [libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
+/// Threads allowed by default even on one core: a blocked thread costs no processor.
 const THREADS_MAX_FLOOR: usize = 8;
 /// Threads allowed by default for each core.
 const THREADS_MAX_PER_CORE: usize = 4;
@@ -128,8 +131,7 @@ pub(crate) struct PoolLimits {
 
 impl Default for PoolLimits {
     fn default() -> PoolLimits {
-        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
-        let threads_max = THREADS_MAX_FLOOR.max(cores * THREADS_MAX_PER_CORE);
+        let threads_max = THREADS_MAX_FLOOR.max(cpu_count() * THREADS_MAX_PER_CORE);
         PoolLimits { threads_max, idle_ms: IDLE_MS, queue_max: QUEUE_MAX }
     }
 }
@@ -202,22 +204,13 @@ type Start = fn(&'static Pool, u64) -> io::Result<()>;
 fn start_thread(pool: &'static Pool, number: u64) -> io::Result<()> {
     let builder = thread::Builder::new();
     let builder = builder.name(format!("cove-blocking-{number}")).stack_size(STACK_BYTES);
-    // A new thread inherits the mask (pthread_create(3)).
-    let mask_before = blocked_signals().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let started = builder.spawn(move || pool.work()).map(drop);
-    mask_before.thread_set_mask()?;
+    // A new thread inherits the mask (pthread_create(3)). Faults stay unblocked: otherwise they would
+    // kill the process without a word from its handlers, as about a stack that overflows.
+    let mask_before = SignalMask::full().set()?;
+    let faults = FAULTS.iter().fold(SignalMask::empty(), |mask, &signal| mask.with(signal));
+    let started = faults.unblock().and_then(|_| builder.spawn(move || pool.work()).map(drop));
+    assert!(mask_before.set().is_ok(), "a mask that was in force is refused");
     started
-}
-
-/// All signals but those that report a fault of the thread itself: blocked, they would kill the
-/// process without its handlers (the message about an overflown stack) having a say.
-fn blocked_signals() -> SigSet {
-    use Signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-    let mut signals = SigSet::all();
-    for fault in [SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP] {
-        signals.remove(fault);
-    }
-    signals
 }
 
 struct Pool {
@@ -360,15 +353,13 @@ impl Pool {
         state.threads -= 1;
         debug_assert!(state.threads > 0, "the limit is at least one");
         // This thread may have been woken for a job that it now leaves to another.
-        if !state.queue.is_empty() {
-            if let Some(thread) = state.idle.pop() {
-                thread.unpark();
-            }
+        if let Some(thread) = if state.queue.is_empty() { None } else { state.idle.pop() } {
+            thread.unpark();
         }
     }
 
-    /// Idles. Returns the lock when there may be work, or None if this thread has been idle for too
-    /// long and is counted out.
+    /// Idles. Returns the lock when there may be work, or None if this thread idled for too long or
+    /// is one too many, and is counted out.
     fn wait_for_work<'a>(&'a self, state: MutexGuard<'a, State>) -> Option<MutexGuard<'a, State>> {
         let me = thread::current();
         let since = Instant::now();
@@ -383,13 +374,11 @@ impl Pool {
                 return Some(state);
             };
             let limits = self.limits.get();
-            if state.threads > limits.threads_max {
-                state.idle.remove(place);
-                return Some(state);
-            }
-            if since.elapsed() >= Duration::from_millis(limits.idle_ms) {
+            let expired = since.elapsed() >= Duration::from_millis(limits.idle_ms);
+            if expired || state.threads > limits.threads_max {
                 state.idle.remove(place);
                 state.threads -= 1;
+                debug_assert!(state.threads > 0 || state.queue.is_empty(), "a job is stranded");
                 return None;
             }
         }
@@ -399,8 +388,7 @@ impl Pool {
 /// Runs one job to its end, whatever it does.
 fn run(job: Job) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-        // A payload's destructor is the job's code as well; a second payload is leaked rather than
-        // trusted.
+        // The payload's destructor is the job's code as well. A second payload is leaked.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(second);
         }

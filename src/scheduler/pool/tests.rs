@@ -1,8 +1,8 @@
 //! Tests of the pool. Each makes a pool of its own; the one about fork(2) uses the process's.
 
 use super::*;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use crate::sys::process::{Ended, in_child};
+use crate::sys::signal::alarm;
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar};
 
@@ -195,7 +195,7 @@ fn thread_shortage_fails_only_without_any_thread() {
     // Goal: with no thread, an error that names the limit; with one, the job waits for it. Method:
     // a start that fails as clone(2) does under RLIMIT_NPROC.
     fn refuse(_: &'static Pool, _: u64) -> io::Result<()> {
-        Err(io::Error::from_raw_os_error(nix::errno::Errno::EAGAIN as i32))
+        Err(io::Error::from_raw_os_error(libc::EAGAIN))
     }
     fn first_only(pool: &'static Pool, number: u64) -> io::Result<()> {
         if number == 1 { start_thread(pool, number) } else { refuse(pool, number) }
@@ -242,14 +242,17 @@ fn lowered_limits_end_threads_but_lose_no_job() {
 fn threads_block_all_signals_but_faults() {
     // Goal: the program's signals go to its own threads; the submitter's mask stays as it was.
     // Method: read the masks here and in a job.
-    let mask_before = SigSet::thread_get_mask().unwrap();
+    let signals = 1..=libc::SIGRTMAX();
+    let current_mask = || SignalMask::empty().block().unwrap();
+    let blocked = |mask: &SignalMask| signals.clone().filter(|&s| mask.contains(s)).collect();
+    let mine: Vec<i32> = blocked(&current_mask());
     let (sender, receiver) = mpsc::channel();
-    let job = move || sender.send(SigSet::thread_get_mask().unwrap()).unwrap();
+    let job = move || sender.send(SignalMask::empty().block().unwrap()).unwrap();
     pool(1, 0).submit(Box::new(job)).unwrap();
-    let mask = receiver.recv().unwrap();
-    assert!([Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD].iter().all(|&s| mask.contains(s)));
-    assert!(!mask.contains(Signal::SIGSEGV) && !mask.contains(Signal::SIGBUS));
-    assert_eq!(SigSet::thread_get_mask().unwrap(), mask_before);
+    let theirs: Vec<i32> = blocked(&receiver.recv().unwrap());
+    assert!([libc::SIGTERM, libc::SIGINT, libc::SIGCHLD].iter().all(|s| theirs.contains(s)));
+    assert!(FAULTS.iter().all(|s| !theirs.contains(s)));
+    assert_eq!(blocked(&current_mask()), mine);
 }
 
 #[test]
@@ -266,19 +269,14 @@ fn child_of_fork_gets_a_pool_of_its_own() {
     assert!(runs_a_job());
     let parent = current();
     let lock = parent.lock();
-    // SAFETY: the child uses what works after a fork with glibc (allocation, threads), then exits.
-    match unsafe { fork() }.expect("fork") {
-        ForkResult::Child => {
-            // Should anything block, then SIGALRM ends this process and the parent notices.
-            nix::unistd::alarm::set(30);
-            let own = !ptr::eq(current(), parent) && current().limits.get() == parent.limits.get();
-            process::exit(if own && runs_a_job() && stats().threads == 1 { 7 } else { 1 });
-        }
-        ForkResult::Parent { child } => {
-            drop(lock);
-            assert_eq!(waitpid(child, None).expect("waitpid"), WaitStatus::Exited(child, 7));
-        }
-    }
+    let ended = in_child(|| {
+        // Should anything block, then SIGALRM ends the child and the parent sees it.
+        alarm(30);
+        let own = !ptr::eq(current(), parent) && current().limits.get() == parent.limits.get();
+        if own && runs_a_job() && stats().threads == 1 { 7 } else { 1 }
+    });
+    drop(lock);
+    assert_eq!(ended, Ended::Exited(7));
     assert!(ptr::eq(current(), parent));
 
     let lock = parent.lock();
