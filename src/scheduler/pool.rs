@@ -204,8 +204,8 @@ type Start = fn(&'static Pool, u64) -> io::Result<()>;
 fn start_thread(pool: &'static Pool, number: u64) -> io::Result<()> {
     let builder = thread::Builder::new();
     let builder = builder.name(format!("cove-blocking-{number}")).stack_size(STACK_BYTES);
-    // A new thread inherits the mask (pthread_create(3)). Faults stay unblocked: otherwise they would
-    // kill the process without a word from its handlers, as about a stack that overflows.
+    // A new thread inherits the mask (pthread_create(3)). Faults stay unblocked: else they
+    // would kill the process without a word from its handlers, as about a stack that overflows.
     let mask_before = SignalMask::full().set()?;
     let faults = FAULTS.iter().fold(SignalMask::empty(), |mask, &signal| mask.with(signal));
     let started = faults.unblock().and_then(|_| builder.spawn(move || pool.work()).map(drop));
