@@ -1,10 +1,10 @@
 # Sourced by the jobs beside it: where things are kept, and how a job proves that it ran.
-# shellcheck shell=bash disable=SC2034 # what is set here is used by the jobs
+# shellcheck shell=bash disable=SC2034
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 # Whatever is worth keeping from one run to the next, outside the checkout.
 cache=${COVE_CACHE:-$HOME/.cache/cove}
-# Builds with other flags get folders of their own below this one, or each would undo the other's work.
+# Builds with other flags get folders of their own below this one, or they undo each other.
 targets=${CARGO_TARGET_DIR:-$PWD/target}
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=1
 
@@ -37,8 +37,8 @@ tally() {
         END { printf "%d passed, %d failed\n", passed, failed }' "$@"
 }
 
-# Runs a command that ends in cargo's result lines, prints "JOB: N passed, M failed", and fails unless
-# the command succeeded and at least one test ran: a filter that matches nothing is a mistake.
+# Runs a command that ends in cargo's result lines, prints "JOB: N passed, M failed", and fails
+# unless it succeeded and at least one test ran: a filter that matches nothing is a mistake.
 tested() {
     local log status=0 sum
     log=$(mktemp)
