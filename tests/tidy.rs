@@ -173,6 +173,7 @@ const SAFETY_RULE: Rule = Rule {
         ("src/a.rs", "// SAFETY: sound.\nlet a =\n    unsafe { g() };"),
         ("src/a.rs", "unsafe { g() } // SAFETY: sound."),
         ("src/a.rs", "let s = \"unsafe { }\"; type F = unsafe fn();"),
+        ("src/a.rs", "let s = (r#\"\"unsafe { \"#, b'\"', '\\''); fn f<'a>() {} // unsafe {"),
     ],
 };
 
