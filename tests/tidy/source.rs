@@ -12,7 +12,7 @@ pub(crate) struct Token<'a> {
     pub(crate) line: usize,
     /// Inline modules around it, in the same file.
     pub(crate) modules: usize,
-    /// Whether one of them is called `tests`, or something that ends so.
+    /// Whether one of them, or the file, is called `tests` or something that ends so.
     pub(crate) in_tests: bool,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Source<'a> {
 impl<'a> Source<'a> {
     pub(crate) fn new(path: &'a str, text: &'a str) -> Self {
         let mut tokens = tokens(text);
-        place_in_modules(&mut tokens);
+        place_in_modules(&mut tokens, path.contains("tests"));
         Source { path, lines: text.lines().collect(), tokens }
     }
 
@@ -39,9 +39,15 @@ impl<'a> Source<'a> {
         (0..self.tokens.len()).filter(|at| self.matches(*at, pattern)).collect()
     }
 
+    /// The violations of the given words, wherever they stand.
     pub(crate) fn report(&self, words: &[&str], what: &str) -> Vec<Violation> {
         let hits = self.tokens.iter().filter(|token| words.contains(&token.text));
         hits.map(|token| (token.line, format!("{what}: {}", token.text))).collect()
+    }
+
+    /// Whether the line belongs to unit tests.
+    pub(crate) fn tests_at(&self, line: usize) -> bool {
+        self.tokens.iter().any(|token| token.line == line && token.in_tests)
     }
 
     pub(crate) fn each_line(&self, check: impl Fn(&str) -> Option<String>) -> Vec<Violation> {
@@ -84,7 +90,7 @@ impl<'a> Source<'a> {
 }
 
 /// Fills in `modules` and `in_tests`, by counting braces.
-fn place_in_modules(tokens: &mut [Token]) {
+fn place_in_modules(tokens: &mut [Token], is_test_file: bool) {
     let mut blocks: Vec<&str> = Vec::new();
     for at in 0..tokens.len() {
         match tokens[at].text {
@@ -94,7 +100,7 @@ fn place_in_modules(tokens: &mut [Token]) {
             _ => {}
         }
         tokens[at].modules = blocks.iter().filter(|name| !name.is_empty()).count();
-        tokens[at].in_tests = blocks.iter().any(|name| name.ends_with("tests"));
+        tokens[at].in_tests = is_test_file || blocks.iter().any(|name| name.ends_with("tests"));
     }
 }
 
