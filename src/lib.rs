@@ -1,9 +1,16 @@
 //! Stackful coroutines for Linux: write blocking code, run a million of it.
 
 pub mod coroutine;
+pub mod fs;
+pub mod local;
+pub mod net;
+pub mod signal;
+pub mod sync;
 pub mod task;
+pub mod time;
 
 mod arch;
+mod inspect;
 mod list;
 mod primitive;
 mod reactor;
@@ -14,5 +21,5 @@ mod sys;
 mod timer;
 
 pub use runtime::{Builder, Runtime, run};
-pub use stack::StackError;
+pub use stack::{Guard, StackConfig, StackError};
 pub use task::{JoinHandle, scope, spawn};

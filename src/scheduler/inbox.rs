@@ -50,10 +50,7 @@
 use crate::sys::eventfd::EventFd;
 use std::fmt;
 
-#[cfg(all(loom, test))]
-use loom::sync::atomic::{AtomicUsize, Ordering};
-#[cfg(not(all(loom, test)))]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::primitive::{AtomicUsize, Ordering};
 
 /// What one thread asks of another thread's scheduler.
 pub(crate) enum Message {

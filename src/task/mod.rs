@@ -14,6 +14,7 @@
 //! keeps the whole thread: no other coroutine of the thread runs until it is over (std counts panics
 //! by thread, so another one would see itself panicking).
 
+mod blocking;
 mod builder;
 mod current;
 mod join;
