@@ -287,8 +287,7 @@ impl Control {
                     (*block).status = Status::Running;
                     (*block).unwinding = true;
                     (*block).resumed_in_panic = thread::panicking();
-                    let result =
-                        arch::resume(&raw mut (*block).resumer, (*block).context, UNWIND);
+                    let result = arch::resume(&raw mut (*block).resumer, (*block).context, UNWIND);
                     debug_assert!((*block).status == Status::Complete);
                     let result = (result as *const thread::Result<Return>).read();
                     // Its own unwinding, or a panic that the hook has reported.

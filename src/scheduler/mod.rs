@@ -29,9 +29,9 @@
 //! a stack of its own, so that no task's stack is in use while it works.
 
 pub(crate) mod inbox;
-pub(crate) mod readiness;
 pub(crate) mod pool;
 mod queue;
+pub(crate) mod readiness;
 mod saver;
 pub(crate) mod shared;
 mod slots;
@@ -213,8 +213,8 @@ impl Scheduler {
         let epoll = Epoll::new().map_err(SchedulerError::System)?;
         let bell = EventFd::new().map_err(SchedulerError::System)?;
         let reactor = Reactor::new(&epoll, &bell).map_err(SchedulerError::System)?;
-        let loop_stack = stack::with_pool(|pool| pool.take(LOOP_STACK_BYTES))
-            .map_err(SchedulerError::Stack)?;
+        let loop_stack =
+            stack::with_pool(|pool| pool.take(LOOP_STACK_BYTES)).map_err(SchedulerError::Stack)?;
         let shared =
             Arc::new(Shared { inbox: Inbox::new(bell), epoll, thread_id: sys::thread::gettid() });
         let scheduler = Box::new(Scheduler {
@@ -394,4 +394,3 @@ impl Task {
         }
     }
 }
-

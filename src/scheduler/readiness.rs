@@ -25,11 +25,7 @@ pub(crate) struct Registration {
 
 impl Registration {
     pub(crate) const fn new() -> Registration {
-        Registration {
-            token: Cell::new(None),
-            home: RefCell::new(None),
-            closed: Cell::new(false),
-        }
+        Registration { token: Cell::new(None), home: RefCell::new(None), closed: Cell::new(false) }
     }
 
     /// Runs `operation` until it gives anything but `WouldBlock`, waiting in between.
@@ -68,12 +64,7 @@ impl Registration {
     }
 
     /// Waits until `fd` may be ready.
-    pub(crate) fn wait(
-        &self,
-        fd: RawFd,
-        direction: Direction,
-        deadline_ns: u64,
-    ) -> io::Result<()> {
+    pub(crate) fn wait(&self, fd: RawFd, direction: Direction, deadline_ns: u64) -> io::Result<()> {
         if self.closed.get() {
             return Err(closed());
         }
@@ -140,8 +131,7 @@ impl Registration {
             self.leave_home(fd);
         }
         // SAFETY: the reactor is borrowed for this call only.
-        let token =
-            unsafe { (*scheduler.reactor.get()).register(&scheduler.shared.epoll, fd)? };
+        let token = unsafe { (*scheduler.reactor.get()).register(&scheduler.shared.epoll, fd)? };
         self.token.set(Some(token));
         *self.home.borrow_mut() = Some(scheduler.shared.clone());
         Ok(token)

@@ -150,7 +150,10 @@ impl Scheduler {
         if task.context.get() != arch::Context::NONE {
             // SAFETY: the range is the stack's, which is ours.
             let outcome = unsafe { sys::mmap::protect_read_write(limit as *mut u8, top - limit) };
-            assert!(outcome.is_ok(), "a checked shared stack cannot be made accessible: {outcome:?}");
+            assert!(
+                outcome.is_ok(),
+                "a checked shared stack cannot be made accessible: {outcome:?}"
+            );
         }
         self.checked.set(task);
         // The next switch goes through the loop, which hides the stack again.

@@ -125,7 +125,8 @@ impl Scheduler {
         F: FnOnce() -> T,
     {
         let stack_bytes = options.stack_bytes.unwrap_or(self.config.stack_bytes);
-        let limit = if options.shared { SHARED_PAYLOAD_BYTES_MAX } else { stack_bytes / BLOCK_SHARE };
+        let limit =
+            if options.shared { SHARED_PAYLOAD_BYTES_MAX } else { stack_bytes / BLOCK_SHARE };
         // SAFETY: as the caller says. A boxed closure is small, so boxing does not nest; the handle
         // reads the result through the vtable, which knows its form.
         unsafe {

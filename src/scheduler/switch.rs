@@ -209,4 +209,3 @@ impl Scheduler {
         unsafe { (*self.wheel.get()).next_expiry_ns() }
     }
 }
-

@@ -25,9 +25,8 @@ impl Scheduler {
         let stack = &self.loop_stack;
         let argument = (&raw const *self).cast_mut().cast();
         // SAFETY: the stack is the scheduler's own and lives as long as it does.
-        let context = unsafe {
-            arch::prepare(stack.top().as_ptr(), stack.limit().as_ptr(), main, argument)
-        };
+        let context =
+            unsafe { arch::prepare(stack.top().as_ptr(), stack.limit().as_ptr(), main, argument) };
         self.loop_context.set(context);
     }
 
@@ -158,8 +157,7 @@ impl Scheduler {
             }
             count(&self.counters.polls);
             let (epoll, bell) = (&self.shared.epoll, self.shared.inbox.bell());
-            let outcome =
-                (*reactor).poll(epoll, bell, timeout_ns, |link| wait::notify_link(link));
+            let outcome = (*reactor).poll(epoll, bell, timeout_ns, |link| wait::notify_link(link));
             assert!(outcome.is_ok(), "epoll_wait failed: {outcome:?}");
         }
     }
@@ -205,4 +203,3 @@ unsafe extern "C" fn main(scheduler: *mut u8, _value: usize) -> ! {
         unsafe { arch::switch(scheduler.loop_context.as_ptr(), context, 0) };
     }
 }
-

@@ -401,4 +401,3 @@ fn wait_thread<T>(
         return if removed { Waited::TimedOut } else { Waited::Notified };
     }
 }
-

@@ -4,8 +4,8 @@
 //! `epoll_pwait2` measures its time-out with. `u64` nanoseconds last 584 years; `u64::MAX` means
 //! "never" to the layers above.
 
-use std::time::Duration;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 
