@@ -183,7 +183,7 @@ impl Slots {
         let offset = sentinel.addr() - self.array.cast::<Slot>().addr().get();
         let id = SlotId(offset / size_of::<Slot>());
         debug_assert!(id.0 <= SlotId::EXPIRED.0 && self.slot(id).list.sentinel() == sentinel);
-        if false {
+        if id != SlotId::EXPIRED {
             self.clear(id);
         }
     }
