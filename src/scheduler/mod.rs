@@ -171,6 +171,9 @@ pub(crate) struct Scheduler {
     /// The task on a checked shared stack that ran last.
     checked: Cell<*const Task>,
     shutting_down: Cell<bool>,
+    /// The thread was unwinding already when this scheduler was entered, so that
+    /// `thread::panicking` says nothing about its tasks.
+    entered_panicking: Cell<bool>,
     /// The ids that may still be given out: next, end.
     ids: Cell<(u64, u64)>,
     slots: UnsafeCell<Slots>,
@@ -228,6 +231,7 @@ impl Scheduler {
             exclusive: Cell::new(std::ptr::null()),
             checked: Cell::new(std::ptr::null()),
             shutting_down: Cell::new(false),
+            entered_panicking: Cell::new(false),
             ids: Cell::new((0, 0)),
             slots: UnsafeCell::new(Slots::new()),
             wheel: UnsafeCell::new(Wheel::new(sys::clock::monotonic_ns())),
@@ -315,6 +319,7 @@ impl Scheduler {
         let root = Task::root(self, self.next_id());
         self.root.set(&raw const root);
         self.current.set(&raw const root);
+        self.entered_panicking.set(std::thread::panicking());
         let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
         function()
     }
@@ -386,6 +391,7 @@ impl Task {
             woken: Cell::new(task::Woken::Ready),
             kind: Cell::new(wait::WaitKind::None),
             has_handle: Cell::new(true),
+            raised: Cell::new(false),
             home: Cell::new(task::Home { none: () }),
             timer: UnsafeCell::new(crate::timer::Timer::new()),
             waiter: wait::Waiter::of_task(),
