@@ -51,12 +51,6 @@ fn results_of_every_size_and_alignment_come_back() {
     cove::run(|| {
         cove::spawn(|| ()).join().unwrap();
         assert_eq!(cove::spawn(|| 7u8).join().unwrap(), 7);
-        // Unoptimised code copies large values on the stack several times.
-        let roomy = || task::Builder::new().stack_bytes(1 << 20);
-        let large = [3u8; 100_000];
-        assert_eq!(roomy().spawn(move || large.len()).unwrap().join().unwrap(), 100_000);
-        let result = roomy().spawn(|| [9u8; 50_000]).unwrap().join().unwrap();
-        assert!(result.iter().all(|byte| *byte == 9));
         let aligned = Aligned(5);
         let back = cove::spawn(move || {
             assert_eq!(&raw const aligned as usize % 256, 0);
@@ -64,6 +58,23 @@ fn results_of_every_size_and_alignment_come_back() {
         });
         assert_eq!(back.join().unwrap(), Aligned(5));
     });
+}
+
+#[test]
+fn large_closures_and_results_are_boxed() {
+    // Goal: parts above a quarter of the stack. Method: patterns, on a thread with a large stack,
+    // since unoptimised code copies large values several times.
+    let thread = std::thread::Builder::new().stack_size(32 << 20).spawn(|| {
+        cove::run(|| {
+            let roomy = || task::Builder::new().stack_bytes(1 << 20);
+            let large = [3u8; 270_000];
+            let closure = roomy().spawn(move || large.iter().map(|byte| u64::from(*byte)).sum());
+            assert_eq!(closure.unwrap().join().unwrap(), 810_000u64);
+            let result = roomy().spawn(|| [9u8; 270_000]).unwrap().join().unwrap();
+            assert!(result.iter().all(|byte| *byte == 9));
+        });
+    });
+    thread.unwrap().join().unwrap();
 }
 
 #[test]
