@@ -68,7 +68,8 @@ fn large_closures_and_results_are_boxed() {
         cove::run(|| {
             let roomy = || task::Builder::new().stack_bytes(1 << 20);
             let large = [3u8; 270_000];
-            let closure = roomy().spawn(move || large.iter().map(|byte| u64::from(*byte)).sum());
+            let closure =
+                roomy().spawn(move || large.iter().map(|byte| u64::from(*byte)).sum::<u64>());
             assert_eq!(closure.unwrap().join().unwrap(), 810_000u64);
             let result = roomy().spawn(|| [9u8; 270_000]).unwrap().join().unwrap();
             assert!(result.iter().all(|byte| *byte == 9));
