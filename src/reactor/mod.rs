@@ -329,6 +329,3 @@ impl Reactor {
         self.sources.iter().filter(|source| source.live).map(|source| source.fd)
     }
 }
-
-#[cfg(test)]
-mod tests;

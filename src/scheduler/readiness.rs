@@ -16,13 +16,11 @@
 use super::task::Woken;
 use super::wait::{self, NEVER, WaitKind};
 use super::{Scheduler, Shared, unwind};
-use crate::list::Link;
 use crate::reactor::Token;
 use crate::sys;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 pub(crate) use crate::reactor::Direction;
@@ -232,9 +230,9 @@ impl Registration {
             // borrow the registration, or have been taken out by `close`.
             Some(scheduler) => unsafe { (*scheduler.reactor.get()).release(place.token.0) },
             // The runtime may be gone, and the reactor with it.
-            None => drop(
-                place.home.inbox.push(super::inbox::Message::Release { token: place.token.0 }),
-            ),
+            None => {
+                drop(place.home.inbox.push(super::inbox::Message::Release { token: place.token.0 }))
+            }
         }
     }
 
@@ -346,7 +344,3 @@ fn pause(until_ns: u64, deadline_ns: u64) -> io::Result<()> {
     }
     Err(io::ErrorKind::WouldBlock.into())
 }
-
-#[cfg(test)]
-#[path = "readiness_tests.rs"]
-mod tests;

@@ -282,7 +282,7 @@ pub(crate) fn set_linger(fd: RawFd, linger: Option<Duration>) -> io::Result<()> 
 /// # Errors
 /// EBADF, ENOTSOCK.
 pub(crate) fn timeouts(fd: RawFd) -> io::Result<[Option<Duration>; 2]> {
-    let read = |name| {
+    let read = |name| -> io::Result<_> {
         let time: libc::timeval = option(fd, name)?;
         let (seconds, micros) = (time.tv_sec as u64, time.tv_usec as u32);
         let timeout = Duration::new(seconds, micros * 1000);
