@@ -20,6 +20,8 @@ mod socket;
 mod tcp_listener;
 mod tcp_stream;
 mod traits;
+mod udp;
+pub mod unix;
 
 #[cfg(test)]
 mod tests;
@@ -30,3 +32,5 @@ pub use std::net::{
 };
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
+pub use udp::UdpSocket;
+pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -4,7 +4,7 @@
 //! others are std's, reached through [`Socket::std`]. Time-outs and the non-blocking mode that the
 //! user sees are kept here; to the kernel the socket is non-blocking throughout.
 
-use crate::scheduler::readiness::{Direction, Registration};
+use crate::scheduler::readiness::{self, Direction, Registration};
 use crate::sys;
 use std::cell::Cell;
 use std::fmt;
@@ -165,6 +165,21 @@ impl<S: Std> Socket<S> {
         self.operate(Direction::Write, operation)
     }
 
+    /// As [`transmit`](Self::transmit), for an operation whose readiness the kernel does not announce.
+    pub(super) fn transmit_retrying<T>(
+        &self,
+        mut operation: impl FnMut(RawFd) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut attempt = || {
+            self.registration.check_open()?;
+            operation(self.raw())
+        };
+        if self.nonblocking.get() {
+            return attempt();
+        }
+        readiness::retry(|| self.deadline_ns(Direction::Write), attempt)
+    }
+
     /// Takes the next connection; interruptions are retried, as std does.
     pub(super) fn accept(&self) -> io::Result<(OwnedFd, sys::socket::SocketAddress)> {
         loop {
@@ -231,10 +246,6 @@ impl<S: Std> Socket<S> {
         self.registration.check_open()?;
         self.nonblocking.set(nonblocking);
         Ok(())
-    }
-
-    pub(super) fn is_nonblocking(&self) -> bool {
-        self.nonblocking.get()
     }
 
     pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
