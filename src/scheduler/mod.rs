@@ -347,10 +347,9 @@ struct Leave<'a> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        let extra = self.scheduler.current_task().extra.replace(std::ptr::null_mut());
-        if !extra.is_null() {
-            // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
-            drop(unsafe { Box::from_raw(extra) });
+        let root = self.scheduler.current_task();
+        if root.extra().is_some() {
+            spawn::drop_extra(root);
         }
         self.scheduler.root.set(std::ptr::null());
         self.scheduler.current.set(std::ptr::null());

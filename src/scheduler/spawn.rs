@@ -335,20 +335,17 @@ pub(super) unsafe extern "C" fn main(task: *mut u8, _value: usize) -> ! {
     }
 }
 
-/// Drops coroutine-local variables, last made first, while the task can still run destructors.
+/// Drops coroutine-local variables, last made first, while the task can still run destructors, and
+/// then what else few tasks have.
 #[cold]
-fn drop_extra(task: &Task) {
-    // A destructor may make variables anew, as with thread-locals; those are dropped in a later
-    // round, and abandoned after the last.
-    const ROUNDS_MAX: usize = 4;
-    for _ in 0..ROUNDS_MAX {
-        let locals = std::mem::take(&mut task.extra_or_default().locals);
-        if locals.is_empty() {
+pub(super) fn drop_extra(task: &Task) {
+    // A destructor may make variables that were not there before, but none anew; so this ends.
+    loop {
+        let locals = &mut task.extra_or_default().locals;
+        let Some(local) = locals.iter_mut().rev().find_map(|(_, local)| local.take()) else {
             break;
-        }
-        for local in locals.into_iter().rev() {
-            drop(catch_unwind(AssertUnwindSafe(|| drop(local))));
-        }
+        };
+        drop(catch_unwind(AssertUnwindSafe(|| drop(local))));
     }
     let extra: *mut Extra = task.extra.replace(std::ptr::null_mut());
     // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
