@@ -29,8 +29,7 @@ fn main() -> std::io::Result<()> {
             std::process::exit(2);
         }
     };
-    let runtime = cove::Builder::new().shared_stacks(4).shared_stack_bytes(256 << 10).build()?;
-    runtime.run(|| {
+    cove::run(|| {
         let addresses = Rc::new(RefCell::new(BTreeMap::new()));
         let mut handles = Vec::new();
         for number in 0..count {
