@@ -5,7 +5,7 @@ use super::task::Woken;
 use super::wait::{self, NEVER, WaitKind, Waiter};
 use super::{Scheduler, Shared, unwind};
 use crate::list::Link;
-use crate::reactor::{Direction, Token};
+use crate::reactor::Token;
 use crate::sys;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -13,11 +13,15 @@ use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+pub(crate) use crate::reactor::Direction;
+
 /// A descriptor's place in a reactor. It may move to another thread between two operations, and
 /// registers there when it next has to wait; it is not `Sync`.
 #[derive(Default)]
 pub(crate) struct Registration {
     token: Cell<Option<Token>>,
+    /// The descriptor that is registered, if one is.
+    fd: Cell<RawFd>,
     /// The scheduler in whose reactor the token is valid.
     home: RefCell<Option<Arc<Shared>>>,
     closed: Cell<bool>,
@@ -25,7 +29,12 @@ pub(crate) struct Registration {
 
 impl Registration {
     pub(crate) const fn new() -> Registration {
-        Registration { token: Cell::new(None), home: RefCell::new(None), closed: Cell::new(false) }
+        Registration {
+            token: Cell::new(None),
+            fd: Cell::new(-1),
+            home: RefCell::new(None),
+            closed: Cell::new(false),
+        }
     }
 
     /// Runs `operation` until it gives anything but `WouldBlock`, waiting in between.
@@ -128,20 +137,22 @@ impl Registration {
             if self.is_home(scheduler) {
                 return Ok(token);
             }
-            self.leave_home(fd);
+            self.leave();
         }
         // SAFETY: the reactor is borrowed for this call only.
         let token = unsafe { (*scheduler.reactor.get()).register(&scheduler.shared.epoll, fd)? };
         self.token.set(Some(token));
+        self.fd.set(fd);
         *self.home.borrow_mut() = Some(scheduler.shared.clone());
         Ok(token)
     }
 
-    /// Ends the registration with the reactor of another thread, to which `fd` is still open.
-    fn leave_home(&self, fd: RawFd) {
+    /// Ends the registration of a descriptor that goes on without it, or whose open file does, and
+    /// in which nobody waits.
+    pub(crate) fn leave(&self) {
         if let Some(home) = self.home.borrow_mut().take() {
-            // The descriptor goes on living elsewhere: no event of it may reach the old thread.
-            let _ = home.epoll.delete(fd);
+            // The open file goes on living elsewhere: no event of it may reach the old thread.
+            let _ = home.epoll.delete(self.fd.get());
             if let Some(token) = self.token.take() {
                 let _ = home.inbox.push(super::inbox::Message::Release { token: token.0 });
             }
