@@ -1,4 +1,5 @@
-//! Backtraces of the present stack and of suspended contexts, as addresses; `symbols.rs` names them.
+//! Backtraces of the present stack and of suspended contexts, as addresses, which `symbols.rs`
+//! names.
 //!
 //! Collecting addresses allocates nothing, so that signal handlers may do it, and costs little, so
 //! that a million coroutines may be asked. On processors without a hand-written switch a suspended
@@ -62,6 +63,25 @@ impl<const FIRST: usize, const LAST: usize> Addresses<FIRST, LAST> {
         });
     }
 
+    /// Takes the addresses of the present stack from the return address `pc` on, `frames_max` at
+    /// most; none if that is not among the innermost ones.
+    #[inline(always)]
+    pub(crate) fn collect_after(&mut self, pc: usize, frames_max: usize) {
+        let (mut left, mut own, mut seen) = (frames_max, 0, false);
+        each_frame(|found| {
+            seen |= found == pc;
+            let goes_on = if seen {
+                self.push(found);
+                left -= 1;
+                left > 0
+            } else {
+                own += 1;
+                own < OWN_FRAMES_MAX
+            };
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+    }
+
     /// Takes the addresses of a suspended context, `frames_max` at most; none if that is not
     /// supported.
     ///
@@ -73,20 +93,8 @@ impl<const FIRST: usize, const LAST: usize> Addresses<FIRST, LAST> {
         unsafe extern "C" fn enter<const FIRST: usize, const LAST: usize>(walk: *mut u8) {
             // SAFETY: `collect_from` passes its walk, and keeps it meanwhile.
             let walk = unsafe { &mut *walk.cast::<Walk<'_, FIRST, LAST>>() };
-            // The frames of this function and of its caller are not the context's. Theirs are
-            // recognised by the context's own pc, which must be among the first.
-            let (mut left, mut seen) = (walk.frames_max, false);
-            let mut own = 0;
-            each_frame(|pc| {
-                seen |= pc == walk.pc;
-                if !seen {
-                    own += 1;
-                    return if own < OWN_MAX { ControlFlow::Continue(()) } else { END };
-                }
-                walk.addresses.push(pc);
-                left -= 1;
-                if left == 0 { END } else { ControlFlow::Continue(()) }
-            });
+            // The frames of this function and of its caller are not the context's.
+            walk.addresses.collect_after(walk.pc, walk.frames_max);
         }
         if !IS_SUPPORTED {
             return;
@@ -99,10 +107,8 @@ impl<const FIRST: usize, const LAST: usize> Addresses<FIRST, LAST> {
     }
 }
 
-const END: ControlFlow<()> = ControlFlow::Break(());
-
-/// More frames than a walk itself has.
-const OWN_MAX: usize = 16;
+/// More frames than those who collect addresses have themselves.
+const OWN_FRAMES_MAX: usize = 24;
 
 struct Walk<'a, const FIRST: usize, const LAST: usize> {
     addresses: &'a mut Addresses<FIRST, LAST>,
