@@ -22,6 +22,7 @@
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
+//! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
 //! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs` and
@@ -29,6 +30,7 @@
 //! a stack of its own, so that no task's stack is in use while it works.
 
 pub(crate) mod inbox;
+mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
@@ -170,6 +172,8 @@ pub(crate) struct Scheduler {
     exclusive: Cell<*const Task>,
     /// The task on a checked shared stack that ran last.
     checked: Cell<*const Task>,
+    /// What a task wants done on the loop's stack.
+    visit: Cell<Option<look::Visit>>,
     shutting_down: Cell<bool>,
     /// The thread was unwinding already when this scheduler was entered, so that
     /// `thread::panicking` says nothing about its tasks.
@@ -230,6 +234,7 @@ impl Scheduler {
             ended: Cell::new(std::ptr::null()),
             exclusive: Cell::new(std::ptr::null()),
             checked: Cell::new(std::ptr::null()),
+            visit: Cell::new(None),
             shutting_down: Cell::new(false),
             entered_panicking: Cell::new(false),
             ids: Cell::new((0, 0)),
@@ -245,6 +250,7 @@ impl Scheduler {
             loop_stack,
         });
         scheduler.prepare_loop();
+        stack::overflow::set_describe(look::describe);
         Ok(scheduler)
     }
 

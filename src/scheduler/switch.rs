@@ -120,6 +120,22 @@ impl Scheduler {
         }
     }
 
+    /// Switches from the current task to the loop, which comes back as soon as it has done what
+    /// `visit` says.
+    ///
+    /// # Safety
+    /// `visit` is set, by the current task.
+    pub(super) unsafe fn visit_loop(&self) {
+        let me = self.current_task();
+        // SAFETY: as in `switch_away`; the loop enters the task again.
+        unsafe {
+            me.errno.set(*self.errno);
+            let next = self.enter_loop();
+            arch::switch(me.context.as_ptr(), next, 0);
+            *self.errno = me.errno.get();
+        }
+    }
+
     /// What to enter when the current task stops.
     #[inline(always)]
     fn next(&self) -> Context {
