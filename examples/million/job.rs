@@ -7,10 +7,10 @@
 use crate::measure::{Memory, cpu_ns};
 use crate::report::Run;
 use crate::{Kind, Options};
-use cove::{JoinHandle, task};
-use stand_in::{Receiver, Sender, channel, time};
+use cove::{JoinHandle, task, time};
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
+use stand_in::{Receiver, Sender, channel};
 use std::error::Error;
 use std::io;
 use std::rc::Rc;
@@ -65,7 +65,11 @@ impl Plan {
 }
 
 /// Does the job once. None if the first deadline came before all were parked.
-pub(crate) fn run(options: &Options, kind: Kind, bar: &ProgressBar) -> Result<Option<Run>, Box<dyn Error>> {
+pub(crate) fn run(
+    options: &Options,
+    kind: Kind,
+    bar: &ProgressBar,
+) -> Result<Option<Run>, Box<dyn Error>> {
     let before = Memory::now()?;
     let trial = Options { count: options.count.div_ceil(100), ..options.clone() };
     let (plan, tally) = prepare(Duration::from_millis(50), Duration::ZERO);
@@ -99,7 +103,7 @@ pub(crate) fn run(options: &Options, kind: Kind, bar: &ProgressBar) -> Result<Op
         count: options.count,
         create_ns: each(made_ns, started_ns),
         wake_ns: each(finished_ns, woken_ns),
-        bytes_each: each(parked.total_bytes(), before.total_bytes()),
+        bytes_each: each(parked.since(&before), 0),
         rss_bytes_each: each(parked.rss_bytes, before.rss_bytes),
         page_table_bytes_each: each(parked.page_table_bytes, before.page_table_bytes),
         late_p50_us: tally.late_us.value_at_quantile(0.5),
@@ -179,22 +183,6 @@ mod stand_in {
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::rc::Rc;
-    pub mod time {
-        use cove::task;
-        use std::time::{Duration, Instant};
-        pub fn sleep(d: Duration) {
-            sleep_until(Instant::now() + d)
-        }
-        pub fn sleep_until(deadline: Instant) {
-            loop {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return;
-                }
-                task::park_timeout(left);
-            }
-        }
-    }
     struct Inner<T> {
         queue: RefCell<VecDeque<T>>,
         receiver: RefCell<Option<task::Handle>>,

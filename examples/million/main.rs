@@ -18,7 +18,7 @@ mod report;
 
 use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
-use report::Run;
+use report::{Report, Run};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::io::IsTerminal as _;
@@ -95,7 +95,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
     let good = runs.iter().all(Run::is_good);
     if options.json {
-        println!("{}", serde_json::json!({ "runs": runs }));
+        println!("{}", serde_json::to_string(&Report { runs })?);
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -122,7 +122,12 @@ fn in_child(kind: Kind) -> Result<Run, Box<dyn Error>> {
         command.args(["--patience", &patience.to_string()]).stderr(Stdio::inherit());
         let output = command.output()?;
         if !output.status.success() {
-            return Err(format!("the run on {} stacks ended by {}", name.get_name(), output.status).into());
+            return Err(format!(
+                "the run on {} stacks ended by {}",
+                name.get_name(),
+                output.status
+            )
+            .into());
         }
         if !output.stdout.is_empty() {
             return Ok(serde_json::from_slice(&output.stdout)?);

@@ -10,7 +10,8 @@
 //! | time | of the processor, by getrusage(2), so that other programs do not disturb it |
 //!
 //! The kernel keeps no account of its other memory by process. The figure is that of the whole
-//! machine, so what other programs do meanwhile adds to it or hides it.
+//! machine, so what other programs do meanwhile adds to it or hides it; it is never counted as less
+//! than nothing.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
@@ -40,9 +41,10 @@ impl Memory {
         })
     }
 
-    /// What counts against a coroutine.
-    pub(crate) fn total_bytes(&self) -> i64 {
-        self.rss_bytes + self.page_table_bytes + self.kernel_bytes
+    /// All memory that is used now and was not then.
+    pub(crate) fn since(&self, then: &Memory) -> i64 {
+        self.rss_bytes - then.rss_bytes + self.page_table_bytes - then.page_table_bytes
+            + (self.kernel_bytes - then.kernel_bytes).max(0)
     }
 }
 

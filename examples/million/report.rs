@@ -28,6 +28,12 @@ pub(crate) struct Run {
     pub(crate) checksum_ok: bool,
 }
 
+/// All that a call of the program found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) runs: Vec<Run>,
+}
+
 impl Run {
     /// Whether all coroutines did what they should.
     pub(crate) fn is_good(&self) -> bool {
@@ -44,7 +50,7 @@ pub(crate) fn table(run: &Run) -> Table {
         ("wake + finish, ns each", format!("{:.0}", run.wake_ns)),
         ("resident memory, bytes each", format!("{:.1}", run.rss_bytes_each)),
         ("page tables, bytes each", format!("{:.1}", run.page_table_bytes_each)),
-        ("kernel, bytes each", format!("{kernel_bytes_each:.1}")),
+        ("kernel, bytes each", format!("{:.1}", kernel_bytes_each.abs())),
         ("all memory, bytes each", format!("{:.1}", run.bytes_each)),
         ("timers late, median, us", run.late_p50_us.to_string()),
         ("timers late, 99th percentile, us", run.late_p99_us.to_string()),
