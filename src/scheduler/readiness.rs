@@ -216,12 +216,6 @@ impl Registration {
         Ok(token)
     }
 
-    /// Ends the registration of a descriptor that goes on without it, or whose open file does, and
-    /// for which nobody waits.
-    pub(crate) fn leave(&self) {
-        self.end(true);
-    }
-
     /// Ends the registration, by whatever thread. `stays_open`: the open file outlives it, so the
     /// kernel is told that no event of it is wanted here any more.
     fn end(&self, stays_open: bool) {
