@@ -135,6 +135,12 @@ fn receive(messages: Receiver<Message>) -> Tally {
     tally
 }
 
+/// What each coroutine does.
+fn live(plan: Rc<Plan>, number: u32) -> u64 {
+    plan.sleep(number);
+    plan.report(number)
+}
+
 /// Spawns the coroutines and lets each run until it is parked.
 fn make(
     options: &Options,
@@ -145,10 +151,7 @@ fn make(
     let mut handles = Vec::with_capacity(options.count as usize);
     for number in 0..options.count {
         let plan = plan.clone();
-        let live = move || {
-            plan.sleep(number);
-            plan.report(number)
-        };
+        let live = move || live(plan, number);
         handles.push(match kind {
             Kind::Private => task::Builder::new().stack_bytes(options.stack_bytes).spawn(live)?,
             // SAFETY: the coroutine lends nothing of its own to others.
