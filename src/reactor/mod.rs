@@ -331,3 +331,6 @@ impl Reactor {
         self.sources.iter().filter(|source| source.live).map(|source| source.fd)
     }
 }
+
+#[cfg(test)]
+mod tests;
