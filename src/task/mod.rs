@@ -20,6 +20,7 @@ mod current;
 mod join;
 mod scope;
 
+pub use crate::inspect::{CoroutineDump, Dump, Frame, StackDump, StackKind, State, dump};
 pub use crate::scheduler::unwind::Cancelled;
 pub(crate) use blocking::blocking_io;
 pub use blocking::{BlockingLimits, blocking, configure_blocking, try_blocking};
