@@ -47,7 +47,7 @@ pub(crate) mod wait;
 #[cfg(test)]
 mod tests;
 
-use crate::arch::Context;
+use crate::arch::{self, Context};
 use crate::reactor::Reactor;
 use crate::stack::{self, Stack, StackError};
 use crate::sys;
@@ -369,7 +369,10 @@ impl Drop for Scheduler {
             self.shut_down();
         }
         // SAFETY: no task is left, and the loop's context is never entered again.
-        unsafe { (*self.shared_stacks.get()).clear() };
+        unsafe {
+            (*self.shared_stacks.get()).clear();
+            arch::discard(self.loop_context.get());
+        }
     }
 }
 

@@ -340,7 +340,7 @@ unsafe fn free(task: *const Task) {
 ///
 /// # Safety
 /// `task` is a task that has not started and whose stack this is.
-pub(super) unsafe extern "C" fn main(task: *mut u8, _value: usize) -> ! {
+pub(super) unsafe extern "C" fn main(task: *mut u8, _value: arch::Value) -> ! {
     // SAFETY: as the caller says.
     unsafe {
         let task = &*task.cast::<Task>();

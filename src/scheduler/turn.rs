@@ -196,7 +196,7 @@ impl Scheduler {
 ///
 /// # Safety
 /// `scheduler` is the scheduler that owns the stack.
-unsafe extern "C" fn main(scheduler: *mut u8, _value: usize) -> ! {
+unsafe extern "C" fn main(scheduler: *mut u8, _value: arch::Value) -> ! {
     // SAFETY: as the caller says; it outlives its loop.
     let scheduler = unsafe { &*scheduler.cast::<Scheduler>() };
     loop {
