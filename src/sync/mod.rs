@@ -1,1 +1,4 @@
 //! (placeholder)
+
+pub mod mpsc;
+pub mod select;
