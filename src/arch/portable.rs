@@ -26,8 +26,8 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 
-/// How far below the frame of [`away`] corosensei's suspension may reach: some frames of a few words
-/// each, unoptimised.
+/// How far below the frame of [`away`] corosensei's suspension may reach: some frames of a few
+/// words each, unoptimised.
 const FRAMES_BYTES_MAX: usize = 2048;
 
 /// What a context says when it stops.

@@ -250,9 +250,9 @@ impl Control {
         }
     }
 
-    /// The slow part of a suspend: whether it must not switch. Panics on a foreign stack, from where
-    /// a switch would send that one's frames back to this one's resumer. Raises the unwinding again
-    /// when the coroutine caught it.
+    /// The slow part of a suspend: whether it must not switch. Panics on a foreign stack, from
+    /// where a switch would send that one's frames back to this one's resumer. Raises the unwinding
+    /// again when the coroutine caught it.
     ///
     /// # Safety
     /// `control` is live.

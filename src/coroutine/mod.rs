@@ -44,9 +44,9 @@
 //!
 //! A coroutine may also never be dropped: [`std::mem::forget`] is safe. Its stack then stays for
 //! ever, and so does everything that it owns, but what it *borrowed* would not, and a thread of
-//! [`std::thread::scope`] inside it might go on using that. Hence [`Coroutine::new`] takes only what
-//! is `'static`; [`scope`] lends a coroutine whatever lives longer than the call, because it sees to
-//! the drop itself.
+//! [`std::thread::scope`] inside it might go on using that. Hence [`Coroutine::new`] takes only
+//! what is `'static`; [`scope`] lends a coroutine whatever lives longer than the call, because it
+//! sees to the drop itself.
 
 mod control;
 mod scoped;

@@ -97,9 +97,10 @@ impl Dump {
         self.coroutines.is_empty()
     }
 
-    /// The dump as one JSON object: `{"thread_id", "coroutines": [{"id", "name", "function", "state",
-    /// "waiting_for", "stack": {"kind", "bytes", "used_bytes", "high_water_bytes"}, "backtrace":
-    /// [{"address", "function", "file", "line"}], "frames_left_out"}]}`. What is not known is null.
+    /// The dump as one JSON object: `{"thread_id", "coroutines": [{"id", "name", "function",
+    /// "state", "waiting_for", "stack": {"kind", "bytes", "used_bytes", "high_water_bytes"},
+    /// "backtrace": [{"address", "function", "file", "line"}], "frames_left_out"}]}`. What is not
+    /// known is null.
     pub fn to_json(&self) -> String {
         let mut json = Json::new();
         json.object(|json| {

@@ -63,12 +63,14 @@ macro_rules! constructor {
 mod barrier;
 mod condvar;
 mod lazy_lock;
+pub mod mpsc;
 mod mutex;
 mod notify;
 mod once;
 mod once_cell;
 mod poison;
 mod rwlock;
+pub mod select;
 mod semaphore;
 mod wait_group;
 

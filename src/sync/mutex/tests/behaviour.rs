@@ -338,8 +338,8 @@ fn cancellations_from_another_thread_race_with_hand_overs() {
 
 #[test]
 fn bounds_are_those_of_std() {
-    // Goal: `Send` and `Sync` as std's. Method: what must hold is asked of the compiler; that guards
-    // are not `Send` is a doc test.
+    // Goal: `Send` and `Sync` as std's. Method: what must hold is asked of the compiler; that
+    // guards are not `Send` is a doc test.
     fn is_send<T: Send>() {}
     fn is_sync<T: Sync>() {}
     is_send::<Mutex<Cell<u32>>>();
