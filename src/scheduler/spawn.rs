@@ -98,7 +98,7 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
     ///
     /// # Safety
     /// `task` is a task with this vtable that has not started and whose stack this is.
-    unsafe extern "C" fn main(task: *mut u8, _value: usize) -> ! {
+    unsafe extern "C" fn main(task: *mut u8, _value: arch::Value) -> ! {
         // SAFETY: the caller vouches for the task. It has not started, so its payload is the
         // closure, which is taken once. What follows it is the result.
         unsafe {
@@ -112,6 +112,10 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
         }
     }
 
+    /// Drops the closure unrun and notes that the task was cancelled.
+    ///
+    /// # Safety
+    /// As [`Self::main`].
     unsafe fn discard(task: &Task) {
         // SAFETY: as in `main`.
         unsafe {
@@ -122,6 +126,11 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
         }
     }
 
+    /// Moves the result out.
+    ///
+    /// # Safety
+    /// The task is one of this vtable and has ended, its result is taken once, and `to` has room
+    /// for a `thread::Result<T>`.
     unsafe fn take(task: &Task, to: *mut u8) {
         // SAFETY: the task has ended and the result is taken once, to a place of its type.
         unsafe {
@@ -130,6 +139,10 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
         }
     }
 
+    /// Drops the result.
+    ///
+    /// # Safety
+    /// The task is one of this vtable and has ended, and its result was not taken.
     unsafe fn drop_result(task: &Task) {
         // SAFETY: the task has ended and nobody has taken the result.
         let result = unsafe { ManuallyDrop::take(&mut (*Self::payload(task)).result) };
@@ -185,6 +198,8 @@ impl Scheduler {
         }
     }
 
+    /// # Safety
+    /// As [`Scheduler::spawn`].
     unsafe fn spawn_block<F, T, R>(
         &self,
         options: SpawnOptions,
@@ -312,6 +327,9 @@ pub(super) fn out_of_memory() -> StackError {
 }
 
 /// As [`Scheduler::free`]; needs no scheduler.
+///
+/// # Safety
+/// As there.
 unsafe fn free(task: *const Task) {
     // SAFETY: nothing refers to the task. Its home is that which `place` noted for its kind.
     unsafe {
