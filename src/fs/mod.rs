@@ -1,20 +1,20 @@
 //! Files: [`std::fs`] for coroutines.
 //!
 //! The kernel knows no readiness of files, so each operation runs on the process's pool of threads
-//! ([`task::blocking`](crate::task::blocking)), while only its coroutine waits. A read of what is in
-//! the page cache needs no thread and is done at once. Outside a runtime all is as in std.
+//! ([`task::blocking`](crate::task::blocking)), while only its coroutine waits. A read of what is
+//! in the page cache needs no thread and is done at once. Outside a runtime all is as in std.
 //!
 //! # Cancelling and deadlines
 //! Nothing can stop an operation that a thread has begun. A coroutine that is cancelled leaves it
 //! behind, and so does one whose deadline scope ends, which gets an error of kind
-//! [`TimedOut`](std::io::ErrorKind::TimedOut): the operation then takes effect or not, later. A read
-//! that was left behind may still move the file's position, and a write may still write.
+//! [`TimedOut`](std::io::ErrorKind::TimedOut): the operation then takes effect or not, later. A
+//! read that was left behind may still move the file's position, and a write may still write.
 //!
-//! No thread ever has a pointer into a coroutine's memory: bytes are copied through buffers that the
-//! operation owns, of a mebibyte at most for reads and writes on a [`File`].
+//! No thread ever has a pointer into a coroutine's memory: bytes are copied through buffers that
+//! the operation owns, of a mebibyte at most for reads and writes on a [`File`].
 //!
-//! A pipe, a terminal or a device that is opened as a file holds a thread of the pool for as long as
-//! a read of it waits; the pool has few.
+//! A pipe, a terminal or a device that is opened as a file holds a thread of the pool for as long
+//! as a read of it waits; the pool has few.
 //!
 //! ```
 //! use cove::fs;

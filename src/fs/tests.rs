@@ -1,3 +1,5 @@
+//! Files: roundtrips in every way, the errors of std, and operations that are left behind.
+
 use super::*;
 use crate::task::{Cancelled, yield_now};
 use crate::time::{Duration, timeout};
@@ -40,8 +42,8 @@ fn many_bytes() -> Vec<u8> {
 
 #[test]
 fn what_is_written_is_read_back_in_every_way() {
-    // Goal: roundtrips across chunks, inside and outside of a runtime. Method: whole files, reads in
-    // pieces, reads to the end, reads by lines.
+    // Goal: roundtrips across chunks, inside and outside of a runtime. Method: whole files, reads
+    // in pieces, reads to the end, reads by lines.
     let steps = || {
         let scratch = Scratch::new();
         let (path, bytes) = (scratch.path("file"), many_bytes());
@@ -212,8 +214,8 @@ fn errors_are_those_of_std() {
 
 #[test]
 fn a_cancelled_read_is_left_behind_and_leaks_nothing() {
-    // Goal: soundness and no leak. Method: a file that blocks, a socket: cancel the reader, see that
-    // the thread keeps the descriptor, let the read end, and see that it is closed.
+    // Goal: soundness and no leak. Method: a file that blocks, a socket: cancel the reader, see
+    // that the thread keeps the descriptor, let the read end, and see that it is closed.
     let (mut ours, theirs) = UnixStream::pair().expect("a pair");
     let file = File::from(OwnedFd::from(theirs));
     let inner = Arc::downgrade(&file.inner);
@@ -256,8 +258,8 @@ fn a_read_in_a_deadline_scope_times_out_as_an_error() {
 
 #[test]
 fn many_coroutines_use_files_at_once() {
-    // Goal: more operations than threads, on one file and on many. Method: 200 coroutines, each with
-    // a place in a common file and a file of its own.
+    // Goal: more operations than threads, on one file and on many. Method: 200 coroutines, each
+    // with a place in a common file and a file of its own.
     crate::run(|| {
         let scratch = Scratch::new();
         let common = File::create_new(scratch.path("common")).expect("made");

@@ -1,3 +1,5 @@
+//! Coroutine-local variables: separation, destructors by every end, and re-entrance.
+
 use super::*;
 use crate::task::{Cancelled, yield_now};
 use crate::time::{Duration, sleep};

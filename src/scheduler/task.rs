@@ -117,8 +117,8 @@ pub(crate) struct Extra {
     pub(crate) name: Option<Arc<str>>,
     /// The deadline of the innermost deadline scope, or of an enclosing one if that is earlier.
     pub(crate) scope_deadline_ns: Option<u64>,
-    /// Coroutine-local variables, by the address of their key, in the order in which they were made;
-    /// none for one whose destructor has begun.
+    /// Coroutine-local variables by the address of their key, in the order in which they were
+    /// made; none for one whose destructor has begun.
     pub(crate) locals: Vec<(usize, Option<Rc<dyn Any>>)>,
 }
 

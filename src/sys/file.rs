@@ -25,8 +25,8 @@ pub(crate) fn read_cached(fd: RawFd, buffer: &mut [u8], offset: Option<u64>) -> 
         None => (-1, -1),
     };
     let (count, flags) = (1 as libc::c_long, libc::c_long::from(libc::RWF_NOWAIT));
-    // SAFETY: one part, whose memory is writable for its length. By number, since not every libc has
-    // the name.
+    // SAFETY: one part, whose memory is writable for its length. By number, since not every libc
+    // has the name.
     let read = unsafe {
         libc::syscall(
             libc::SYS_preadv2,

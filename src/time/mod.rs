@@ -38,6 +38,7 @@ use crate::sys;
 pub fn sleep(duration: Duration) {
     match scheduler() {
         Some(scheduler) => sleep_until_ns(scheduler, sys::clock::deadline_ns(duration)),
+        // SLEEP: what the caller asked for.
         None => std::thread::sleep(duration),
     }
 }
@@ -54,6 +55,7 @@ pub fn sleep(duration: Duration) {
 pub fn sleep_until(instant: Instant) {
     match scheduler() {
         Some(scheduler) => sleep_until_ns(scheduler, nanoseconds_of(instant)),
+        // SLEEP: what the caller asked for.
         None => std::thread::sleep(instant.saturating_duration_since(Instant::now())),
     }
 }
