@@ -1,4 +1,4 @@
-//! Coroutine-local variables: separation, destructors by every end, and re-entrance.
+//! Tests of coroutine-local variables.
 
 use super::*;
 use crate::task::{Cancelled, yield_now};

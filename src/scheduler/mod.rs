@@ -19,22 +19,24 @@
 //! | `spawn.rs` | laying out a task with its closure and its result |
 //! | `shared.rs`, `saver.rs` | shared stacks and the bytes copied out of them |
 //! | `wait.rs` | queues of waiters, usable across threads |
+//! | `selection.rs` | waiting in several queues for the first to notify |
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
 //! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
-//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs` and
-//! `wait.rs` is touched by another one. The root task runs on the thread's own stack; the loop has
-//! a stack of its own, so that no task's stack is in use while it works.
+//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs`,
+//! `wait.rs` and `selection.rs` is touched by another one. The root task runs on the thread's own
+//! stack; the loop has a stack of its own, so that no task's stack is in use while it works.
 
 pub(crate) mod inbox;
 mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
-mod saver;
+pub(crate) mod saver;
+pub(crate) mod selection;
 pub(crate) mod shared;
 mod slots;
 pub(crate) mod spawn;
@@ -47,7 +49,7 @@ pub(crate) mod wait;
 #[cfg(test)]
 mod tests;
 
-use crate::arch::Context;
+use crate::arch::{self, Context};
 use crate::reactor::Reactor;
 use crate::stack::{self, Stack, StackError};
 use crate::sys;
@@ -369,7 +371,10 @@ impl Drop for Scheduler {
             self.shut_down();
         }
         // SAFETY: no task is left, and the loop's context is never entered again.
-        unsafe { (*self.shared_stacks.get()).clear() };
+        unsafe {
+            (*self.shared_stacks.get()).clear();
+            arch::discard(self.loop_context.get());
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signals: broadcast to streams, runtimes and threads; chaining; a real SIGINT from outside.
+//! Tests of waiting for signals.
 
 use super::*;
 use crate::task::{Cancelled, yield_now};

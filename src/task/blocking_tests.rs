@@ -1,4 +1,4 @@
-//! Blocking work: its results, panics and cancelling, and a pool that is full.
+//! Tests of blocking work on the pool.
 
 use super::*;
 use crate::task::{Cancelled, yield_now};
