@@ -7,10 +7,10 @@
 use crate::measure::{Memory, cpu_ns};
 use crate::report::Run;
 use crate::{Kind, Options};
+use cove::sync::mpsc::{Receiver, Sender, channel};
 use cove::{JoinHandle, task, time};
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
-use stand_in::{Receiver, Sender, channel};
 use std::error::Error;
 use std::io;
 use std::rc::Rc;
@@ -135,6 +135,12 @@ fn receive(messages: Receiver<Message>) -> Tally {
     tally
 }
 
+/// What each coroutine does.
+fn live(plan: Rc<Plan>, number: u32) -> u64 {
+    plan.sleep(number);
+    plan.report(number)
+}
+
 /// Spawns the coroutines and lets each run until it is parked.
 fn make(
     options: &Options,
@@ -145,10 +151,7 @@ fn make(
     let mut handles = Vec::with_capacity(options.count as usize);
     for number in 0..options.count {
         let plan = plan.clone();
-        let live = move || {
-            plan.sleep(number);
-            plan.report(number)
-        };
+        let live = move || live(plan, number);
         handles.push(match kind {
             Kind::Private => task::Builder::new().stack_bytes(options.stack_bytes).spawn(live)?,
             // SAFETY: the coroutine lends nothing of its own to others.
@@ -177,54 +180,4 @@ fn finish(
         bar.inc(1);
     }
     Ok((sum, tally.join().map_err(|_| "the receiver panicked")?))
-}
-
-mod stand_in {
-    use std::cell::RefCell;
-    use std::collections::VecDeque;
-    use std::rc::Rc;
-    struct Inner<T> {
-        queue: RefCell<VecDeque<T>>,
-        receiver: RefCell<Option<task::Handle>>,
-    }
-    use cove::task;
-    pub struct Sender<T>(Rc<Inner<T>>);
-    pub struct Receiver<T>(Rc<Inner<T>>);
-    pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-        let inner = Rc::new(Inner { queue: Default::default(), receiver: RefCell::new(None) });
-        let receiver = Receiver(inner.clone());
-        (Sender(inner), receiver)
-    }
-    impl<T> Sender<T> {
-        pub fn send(&self, t: T) -> Result<(), T> {
-            self.0.queue.borrow_mut().push_back(t);
-            if let Some(r) = self.0.receiver.borrow_mut().take() {
-                r.unpark();
-            }
-            Ok(())
-        }
-    }
-    impl<T> Drop for Sender<T> {
-        fn drop(&mut self) {
-            if let Some(r) = self.0.receiver.borrow_mut().take() {
-                r.unpark();
-            }
-        }
-    }
-    impl<T> Iterator for Receiver<T> {
-        type Item = T;
-        fn next(&mut self) -> Option<T> {
-            loop {
-                let inner = &self.0;
-                if let Some(t) = inner.queue.borrow_mut().pop_front() {
-                    return Some(t);
-                }
-                if Rc::strong_count(inner) == 1 {
-                    return None;
-                }
-                *inner.receiver.borrow_mut() = Some(task::current());
-                task::park();
-            }
-        }
-    }
 }

@@ -382,7 +382,7 @@ impl Task {
     /// The root task: on the thread's own stack, in no table.
     fn root(scheduler: &Scheduler, id: u64) -> Task {
         static VTABLE: TaskVtable = TaskVtable {
-            run: |_| unreachable!("the root task is running from the start"),
+            main: root_main,
             discard: |_| unreachable!("the root task is running from the start"),
             take: |_, _| unreachable!("the root task has no handle"),
             drop_result: |_| unreachable!("the root task has no result"),
@@ -409,4 +409,12 @@ impl Task {
             extra: Cell::new(std::ptr::null_mut()),
         }
     }
+}
+
+/// Takes the place of the root task's first function.
+///
+/// # Safety
+/// None: it only panics.
+unsafe extern "C" fn root_main(_task: *mut u8, _value: crate::arch::Value) -> ! {
+    unreachable!("the root task is running from the start")
 }

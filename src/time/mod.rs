@@ -61,22 +61,30 @@ pub fn sleep_until(instant: Instant) {
     }
 }
 
-/// Inlined, and all but `park` out of the way: what a sleeping coroutine keeps on its stack is its
-/// caller's frame and that of `park`.
-#[inline(always)]
+/// A million sleepers on shared stacks keep this frame each: so the task parks in it, and only the
+/// deadline is kept.
+#[inline(never)]
 fn sleep_until_ns(scheduler: &Scheduler, deadline_ns: u64) {
-    loop {
-        let woken = scheduler.park(WaitKind::Sleep, deadline_ns);
+    let woken = scheduler.park_here(WaitKind::Sleep, deadline_ns);
+    sleep_on(woken, deadline_ns);
+}
+
+/// Sleeps for the rest of the time, if the task was woken for another reason than its own timer.
+#[inline(never)]
+fn sleep_on(woken: Woken, deadline_ns: u64) {
+    let mut woken = woken;
+    while let Some(scheduler) = scheduler() {
+        // Without a deadline scope no other timer can have woken the task.
         if woken == Woken::TimedOut && scheduler.current_task().extra().is_none() {
             return;
         }
         if is_over(woken, deadline_ns) {
             return;
         }
+        woken = scheduler.park(WaitKind::Sleep, deadline_ns);
     }
 }
 
-/// Whether the sleep is over, for a task that was woken early or is inside a deadline scope.
 #[cold]
 fn is_over(woken: Woken, deadline_ns: u64) -> bool {
     let due = sys::clock::monotonic_ns() >= deadline_ns;
