@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `task.rs` | the control block |
 //! | `queue.rs`, `slots.rs` | who is ready; who is alive |
+//! | `root.rs` | the ways in and out; shutting down |
 //! | `switch.rs` | park, yield, wake: leaving a task and entering the next, directly |
 //! | `turn.rs` | the loop, on a stack of its own: inbox, timers, kernel, stacks to bring in |
 //! | `spawn.rs` | laying out a task with its closure and its result |
@@ -32,6 +33,7 @@ pub(crate) mod inbox;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
+mod root;
 mod saver;
 pub(crate) mod shared;
 mod slots;
@@ -59,7 +61,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use task::{State, Task, TaskVtable};
+use task::Task;
 
 /// The next task's id. Process-wide, so that an id names one coroutine, whatever its thread.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -171,6 +173,9 @@ pub(crate) struct Scheduler {
     /// The task on a checked shared stack that ran last.
     checked: Cell<*const Task>,
     shutting_down: Cell<bool>,
+    /// The thread was unwinding when the scheduler was entered: a coroutine that sees the thread
+    /// panic need not be the one that does.
+    panicking_outside: Cell<bool>,
     /// The ids that may still be given out: next, end.
     ids: Cell<(u64, u64)>,
     slots: UnsafeCell<Slots>,
@@ -228,6 +233,7 @@ impl Scheduler {
             exclusive: Cell::new(std::ptr::null()),
             checked: Cell::new(std::ptr::null()),
             shutting_down: Cell::new(false),
+            panicking_outside: Cell::new(false),
             ids: Cell::new((0, 0)),
             slots: UnsafeCell::new(Slots::new()),
             wheel: UnsafeCell::new(Wheel::new(sys::clock::monotonic_ns())),
@@ -297,100 +303,14 @@ impl Scheduler {
             look(task);
         }
     }
-
-    /// Runs `function` as the root task, on the calling thread's own stack.
-    ///
-    /// # Panics
-    /// When the thread runs a scheduler already; and with the panic of `function`.
-    pub(crate) fn enter<T>(&self, function: impl FnOnce() -> T) -> T {
-        assert!(
-            CURRENT.get().is_null(),
-            "cove::run was called inside a runtime; use cove::spawn or cove::scope there"
-        );
-        self.enter_nested(function)
-    }
-
-    /// As `enter`, also while another scheduler is running on this thread, which then stands still.
-    fn enter_nested<T>(&self, function: impl FnOnce() -> T) -> T {
-        let root = Task::root(self, self.next_id());
-        self.root.set(&raw const root);
-        self.current.set(&raw const root);
-        let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
-        function()
-    }
-
-    /// Ends every task: cancels all and runs them until they have unwound. New ones end unstarted.
-    pub(crate) fn shut_down(&self) {
-        self.shutting_down.set(true);
-        self.enter_nested(|| {
-            self.for_each_task(|task| self.cancel(task));
-            let root = self.current_task();
-            root.set(task::flag::MASKED);
-            while self.live() > 0 {
-                self.park(wait::WaitKind::Shutdown, wait::NEVER);
-            }
-        });
-        drop(self.shared.inbox.close());
-    }
-}
-
-/// Ends the root task's time when its function ends, by whatever way.
-struct Leave<'a> {
-    scheduler: &'a Scheduler,
-    outer: *const Scheduler,
-}
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        let extra = self.scheduler.current_task().extra.replace(std::ptr::null_mut());
-        if !extra.is_null() {
-            // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
-            drop(unsafe { Box::from_raw(extra) });
-        }
-        self.scheduler.root.set(std::ptr::null());
-        self.scheduler.current.set(std::ptr::null());
-        CURRENT.set(self.outer);
-    }
 }
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
         if self.live() > 0 || !self.shutting_down.get() {
-            self.shut_down();
+            self.shut_down(wait::NEVER);
         }
         // SAFETY: no task is left, and the loop's context is never entered again.
         unsafe { (*self.shared_stacks.get()).clear() };
-    }
-}
-
-impl Task {
-    /// The root task: on the thread's own stack, in no table.
-    fn root(scheduler: &Scheduler, id: u64) -> Task {
-        static VTABLE: TaskVtable = TaskVtable {
-            run: |_| unreachable!("the root task is running from the start"),
-            discard: |_| unreachable!("the root task is running from the start"),
-            take: |_, _| unreachable!("the root task has no handle"),
-            drop_result: |_| unreachable!("the root task has no result"),
-            function: || "root",
-            block_bytes: 0,
-        };
-        Task {
-            context: Cell::new(Context::NONE),
-            scheduler,
-            vtable: &VTABLE,
-            id,
-            slot: u32::MAX,
-            errno: Cell::new(0),
-            state: Cell::new(State::Running),
-            flags: Cell::new(task::flag::STARTED),
-            woken: Cell::new(task::Woken::Ready),
-            kind: Cell::new(wait::WaitKind::None),
-            has_handle: Cell::new(true),
-            home: Cell::new(task::Home { none: () }),
-            timer: UnsafeCell::new(crate::timer::Timer::new()),
-            waiter: wait::Waiter::of_task(),
-            joiners: wait::Chain::new(),
-            extra: Cell::new(std::ptr::null_mut()),
-        }
     }
 }

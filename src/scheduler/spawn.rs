@@ -243,12 +243,7 @@ impl Scheduler {
         count(&self.counters.completed);
         task.joiners.wake_all(self);
         if self.shutting_down.get() && self.live() == 0 {
-            // SAFETY: the root is live while it waits for the others.
-            if let Some(root) = unsafe { self.root.get().as_ref() } {
-                if root.kind.get() == WaitKind::Shutdown {
-                    self.wake(root, Woken::Ready);
-                }
-            }
+            self.wake_root_for_shutdown();
         }
         self.vacate(task);
         // SAFETY: as the caller says.

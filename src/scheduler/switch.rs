@@ -11,7 +11,6 @@ use super::{Scheduler, count};
 use crate::arch::{self, Context};
 use crate::sys;
 use std::ptr::NonNull;
-use std::thread;
 
 /// Direct switches between two looks at the timers and the kernel: a busy runtime answers within
 /// this many switches. A prime, so that it does not fall into step with the tasks' own rhythm.
@@ -27,7 +26,7 @@ impl Scheduler {
     pub(crate) fn park(&self, kind: WaitKind, deadline_ns: u64) -> Woken {
         let me = self.current_task();
         let mut deadline_ns = deadline_ns;
-        if thread::panicking() {
+        if self.is_unwinding() {
             return self.park_alone(me, kind, deadline_ns);
         }
         if me.is_cancelled() {
@@ -82,7 +81,7 @@ impl Scheduler {
     /// Lets the other ready tasks run first.
     #[inline(always)]
     pub(crate) fn yield_now(&self) {
-        if (self.queue.is_empty() && self.budget.get() > 0) || thread::panicking() {
+        if (self.queue.is_empty() && self.budget.get() > 0) || self.is_unwinding() {
             self.budget.set(self.budget.get().saturating_sub(1));
             return;
         }

@@ -131,7 +131,7 @@ impl Scheduler {
                     // SAFETY: the reactor is borrowed for this call only.
                     unsafe { (*self.reactor.get()).release(token) }
                 }
-                Message::Shutdown => self.shutting_down.set(true),
+                Message::Shutdown => self.stop_serving(),
             }
         });
     }

@@ -1,6 +1,8 @@
 //! The panics by which waits end early: raised past the panic hook, caught at a task's root or by
 //! the deadline scope that ran out.
 
+use super::Scheduler;
+use super::task::flag;
 use std::any::Any;
 use std::panic::resume_unwind;
 
@@ -41,15 +43,21 @@ pub(crate) fn expired() -> ! {
     raise(Box::new(Expired))
 }
 
-/// Raises `payload`; in a destructor of a thread that is unwinding already, where a second panic
+/// Raises `payload`; in a destructor of a coroutine that is unwinding already, where a second panic
 /// would abort without a word, says why it aborts.
 fn raise(payload: Box<dyn Any + Send>) -> ! {
-    if std::thread::panicking() {
+    let scheduler = Scheduler::current();
+    if scheduler.map_or_else(std::thread::panicking, Scheduler::is_unwinding) {
         eprintln!(
             "cove: a destructor waits while its coroutine unwinds, and the coroutine was cancelled \
              or its time ran out meanwhile. Aborting."
         );
         std::process::abort();
+    }
+    if let (Some(scheduler), true) = (scheduler, std::thread::panicking()) {
+        // The thread was unwinding before: it cannot tell whether this task is as well. From here
+        // on it is, so nothing may interrupt the waits of its destructors.
+        scheduler.current_task().set(flag::MASKED);
     }
     resume_unwind(payload)
 }

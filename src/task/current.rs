@@ -96,18 +96,11 @@ pub fn yield_now() {
     match Scheduler::current() {
         Some(scheduler) => {
             scheduler.yield_now();
-            if scheduler.current_task().is_cancelled() {
-                cancelled();
+            if scheduler.current_task().is_cancelled() && !scheduler.is_unwinding() {
+                unwind::cancelled();
             }
         }
         None => std::thread::yield_now(),
-    }
-}
-
-#[cold]
-fn cancelled() {
-    if !std::thread::panicking() {
-        unwind::cancelled();
     }
 }
 
