@@ -20,6 +20,8 @@ mod stack;
 mod sys;
 mod timer;
 
-pub use runtime::{Builder, Runtime, run};
+pub use runtime::{
+    Builder, RemoteJoinHandle, Runtime, RuntimeHandle, ShutdownError, run, runtime_handle,
+};
 pub use stack::{Guard, StackConfig, StackError};
 pub use task::{JoinHandle, scope, spawn};

@@ -19,16 +19,20 @@
 //! | `turn.rs` | the loop, on a stack of its own: inbox, timers, kernel, stacks to bring in |
 //! | `spawn.rs` | laying out a task with its closure and its result |
 //! | `shared.rs`, `saver.rs` | shared stacks and the bytes copied out of them |
+//! | `crew.rs` | the workers of a runtime, and closures that none has started |
+//! | `fork.rs` | what becomes of a scheduler in a forked child |
 //! | `wait.rs` | queues of waiters, usable across threads |
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
 //! | `unwind.rs` | the panics that end waits early |
 //!
-//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs` and
-//! `wait.rs` is touched by another one. The root task runs on the thread's own stack; the loop has
+//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `crew.rs`,
+//! `pool.rs` and `wait.rs` is touched by another one. The root task runs on the thread's own stack; the loop has
 //! a stack of its own, so that no task's stack is in use while it works.
 
+pub(crate) mod crew;
+pub(crate) mod fork;
 pub(crate) mod inbox;
 pub(crate) mod pool;
 mod queue;
@@ -60,7 +64,7 @@ use slots::Slots;
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use task::Task;
 
 /// The next task's id. Process-wide, so that an id names one coroutine, whatever its thread.
@@ -82,7 +86,26 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox<EventFd>,
     pub(crate) epoll: Epoll,
     /// The kernel's number of the scheduler's thread.
-    pub(crate) thread_id: i32,
+    thread_id: AtomicI32,
+    /// The process that the scheduler belongs to.
+    generation: AtomicU32,
+}
+
+impl Shared {
+    /// Sends `message`; hands it back if the scheduler has ended, or is that of a parent process.
+    pub(crate) fn push(&self, message: Message) -> Result<(), Message> {
+        if self.is_of_parent() { Err(message) } else { self.inbox.push(message) }
+    }
+
+    /// Whether the scheduler belongs to the process of which this one is a fork.
+    pub(crate) fn is_of_parent(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) != fork::generation()
+    }
+
+    /// The kernel's number of the scheduler's thread.
+    pub(crate) fn thread_id(&self) -> i32 {
+        self.thread_id.load(Ordering::Relaxed)
+    }
 }
 
 /// A task as other threads know it.
@@ -104,12 +127,12 @@ impl Remote {
     /// Makes the task runnable if it still exists and is parked.
     pub(crate) fn wake(&self) {
         // A closed inbox means that the task is gone.
-        let _ = self.shared.inbox.push(Message::Wake { slot: self.slot, id: self.id });
+        let _ = self.shared.push(Message::Wake { slot: self.slot, id: self.id });
     }
 
     /// Cancels the task if it still exists.
     pub(crate) fn cancel(&self) {
-        let _ = self.shared.inbox.push(Message::Cancel { slot: self.slot, id: self.id });
+        let _ = self.shared.push(Message::Cancel { slot: self.slot, id: self.id });
     }
 }
 
@@ -186,8 +209,8 @@ pub(crate) struct Scheduler {
     pub(crate) counters: Counters,
     pub(crate) config: SchedulerConfig,
     pub(crate) shared: Arc<Shared>,
-    /// Asked, when the thread has nothing to do, for work that others have not started.
-    pub(crate) steal: Cell<Option<fn(&Scheduler) -> bool>>,
+    membership: UnsafeCell<Option<crew::Membership>>,
+    forked: fork::Forked,
     loop_stack: Stack,
 }
 
@@ -220,8 +243,13 @@ impl Scheduler {
         let reactor = Reactor::new(&epoll, &bell).map_err(SchedulerError::System)?;
         let loop_stack =
             stack::with_pool(|pool| pool.take(LOOP_STACK_BYTES)).map_err(SchedulerError::Stack)?;
-        let shared =
-            Arc::new(Shared { inbox: Inbox::new(bell), epoll, thread_id: sys::thread::gettid() });
+        fork::watch().map_err(SchedulerError::System)?;
+        let shared = Arc::new(Shared {
+            inbox: Inbox::new(bell),
+            epoll,
+            thread_id: AtomicI32::new(sys::thread::gettid()),
+            generation: AtomicU32::new(fork::generation()),
+        });
         let scheduler = Box::new(Scheduler {
             current: Cell::new(std::ptr::null()),
             queue: RunQueue::new().map_err(|_| SchedulerError::Memory)?,
@@ -243,7 +271,8 @@ impl Scheduler {
             counters: Counters::default(),
             config,
             shared,
-            steal: Cell::new(None),
+            membership: UnsafeCell::new(None),
+            forked: fork::Forked::default(),
             loop_stack,
         });
         scheduler.prepare_loop();

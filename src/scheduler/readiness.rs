@@ -125,10 +125,13 @@ impl Registration {
     /// The token in the reactor of `scheduler`, made if there is none.
     fn register(&self, scheduler: &Scheduler, fd: RawFd) -> io::Result<Token> {
         if let Some(token) = self.token.get() {
-            if self.is_home(scheduler) {
+            if !self.is_home(scheduler) {
+                self.leave_home(fd);
+            // SAFETY: the reactor is borrowed for this call only.
+            } else if unsafe { (*scheduler.reactor.get()).is_live(token) } {
                 return Ok(token);
             }
-            self.leave_home(fd);
+            // Else we are in a forked child, whose reactor began anew.
         }
         // SAFETY: the reactor is borrowed for this call only.
         let token = unsafe { (*scheduler.reactor.get()).register(&scheduler.shared.epoll, fd)? };
@@ -141,9 +144,14 @@ impl Registration {
     fn leave_home(&self, fd: RawFd) {
         if let Some(home) = self.home.borrow_mut().take() {
             // The descriptor goes on living elsewhere: no event of it may reach the old thread.
+            if home.is_of_parent() {
+                // In a forked child: the epoll instance is the parent's as well.
+                self.token.set(None);
+                return;
+            }
             let _ = home.epoll.delete(fd);
             if let Some(token) = self.token.take() {
-                let _ = home.inbox.push(super::inbox::Message::Release { token: token.0 });
+                let _ = home.push(super::inbox::Message::Release { token: token.0 });
             }
         }
     }
@@ -185,7 +193,7 @@ impl Drop for Registration {
                 unsafe { (*scheduler.reactor.get()).release(token.0) };
             }
             // The runtime may be gone, and the reactor with it.
-            _ => drop(home.inbox.push(super::inbox::Message::Release { token: token.0 })),
+            _ => drop(home.push(super::inbox::Message::Release { token: token.0 })),
         }
     }
 }

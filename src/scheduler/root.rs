@@ -26,6 +26,7 @@ impl Scheduler {
 
     /// As `enter`, also while another scheduler is running on this thread, which then stands still.
     fn enter_nested<T>(&self, function: impl FnOnce() -> T) -> T {
+        self.notice_fork();
         assert!(self.root.get().is_null(), "a scheduler is entered while it is running");
         let root = Task::root(self, self.next_id());
         self.root.set(&raw const root);

@@ -61,6 +61,9 @@ impl<F: FnOnce() -> T, T> Block<F, T> {
         unsafe {
             let closure = ManuallyDrop::take(&mut (*Self::payload(task)).closure);
             let result = catch_unwind(AssertUnwindSafe(closure));
+            if result.is_err() {
+                (*task.scheduler).note_failure(task);
+            }
             (*Self::payload(task)).result = ManuallyDrop::new(result);
         }
     }
@@ -329,10 +332,21 @@ impl RawHandle {
         unsafe { self.task.as_ref() }
     }
 
-    /// Whether the task has ended.
+    /// Whether the task has ended. In a forked child, those that it does not have count as ended.
     #[inline]
     pub(crate) fn is_finished(&self) -> bool {
+        self.has_ended() || self.is_abandoned()
+    }
+
+    #[inline]
+    fn has_ended(&self) -> bool {
         matches!(self.task().state.get(), State::Done | State::Taken)
+    }
+
+    #[inline]
+    fn is_abandoned(&self) -> bool {
+        // SAFETY: a task that has not ended has a live scheduler.
+        unsafe { (*self.task().scheduler).is_abandoned(self.task()) }
     }
 
     /// Whether the result has been taken.
@@ -380,7 +394,7 @@ impl RawHandle {
         true
     }
 
-    /// The result of a task that has ended.
+    /// The result of a task that has ended; of one that a forked child does not have, `Cancelled`.
     ///
     /// # Panics
     /// When it has not ended, or the result was taken before.
@@ -390,6 +404,9 @@ impl RawHandle {
     #[inline]
     pub(crate) unsafe fn take<T>(&self) -> thread::Result<T> {
         let task = self.task();
+        if !self.has_ended() && self.is_abandoned() {
+            return Err(Box::new(unwind::Cancelled));
+        }
         assert!(task.state.get() == State::Done, "no result to take");
         task.state.set(State::Taken);
         let mut result = std::mem::MaybeUninit::<thread::Result<T>>::uninit();
@@ -405,7 +422,7 @@ impl Drop for RawHandle {
     #[inline]
     fn drop(&mut self) {
         let task = self.task();
-        if !self.is_finished() {
+        if !self.has_ended() {
             task.has_handle.set(false);
             return;
         }
