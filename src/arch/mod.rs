@@ -11,6 +11,7 @@
 //! | [`resume`], [`suspend`] | the same in a fixed pairing, so that the return predictor helps |
 //! | [`leave`], [`leave_to_resumer`] | enter another context for good, saving nothing |
 //! | [`unwind_from`] | calls a function whose backtrace is that of a suspended context |
+//! | [`backtrace`], [`symbols`] | addresses of a stack's frames, and their names |
 //! | [`stack_pointer`] | how far the stack of a suspended context reaches down |
 //!
 //! Invariants:
@@ -35,6 +36,33 @@ mod native;
 pub(crate) use native::{
     leave, leave_to_resumer, prepare, resume, stack_pointer, suspend, switch, unwind_from,
 };
+
+pub(crate) mod backtrace;
+pub(crate) mod symbols;
+
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(cove_portable)))]
+use native::{imitate, pc};
+
+/// Where suspended contexts cannot be looked into: these are not called.
+#[cfg(any(cove_portable, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod opaque {
+    use super::Context;
+
+    /// # Safety
+    /// None.
+    pub(super) unsafe fn pc(_context: Context) -> usize {
+        0
+    }
+
+    /// # Safety
+    /// None.
+    pub(super) unsafe fn imitate(_pc: usize, _base: *mut u8) -> Context {
+        Context::NONE
+    }
+}
+
+#[cfg(any(cove_portable, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+use opaque::{imitate, pc};
 
 /// A suspended context. On the hand-written architectures, its stack pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -305,7 +305,7 @@ impl Member {
     fn may_wait(&self) -> bool {
         let Some(shared) = self.shared.get() else { return false };
         let running = Scheduler::current();
-        if running.is_some_and(|running| running.is_in_loop() || running.is_unwinding()) {
+        if running.is_some_and(|running| running.is_in_loop() || std::thread::panicking()) {
             return false;
         }
         shared.thread_id() != sys::thread::gettid()

@@ -25,15 +25,17 @@
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
+//! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
 //! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `crew.rs`,
-//! `pool.rs` and `wait.rs` is touched by another one. The root task runs on the thread's own stack; the loop has
-//! a stack of its own, so that no task's stack is in use while it works.
+//! `pool.rs` and `wait.rs` is touched by another one. The root task runs on the thread's own stack;
+//! the loop has a stack of its own, so that no task's stack is in use while it works.
 
 pub(crate) mod crew;
 pub(crate) mod fork;
 pub(crate) mod inbox;
+mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
@@ -195,10 +197,12 @@ pub(crate) struct Scheduler {
     exclusive: Cell<*const Task>,
     /// The task on a checked shared stack that ran last.
     checked: Cell<*const Task>,
+    /// What a task wants done on the loop's stack.
+    visit: Cell<Option<look::Visit>>,
     shutting_down: Cell<bool>,
-    /// The thread was unwinding when the scheduler was entered: a coroutine that sees the thread
-    /// panic need not be the one that does.
-    panicking_outside: Cell<bool>,
+    /// The thread was unwinding already when this scheduler was entered, so that
+    /// `thread::panicking` says nothing about its tasks.
+    entered_panicking: Cell<bool>,
     /// The ids that may still be given out: next, end.
     ids: Cell<(u64, u64)>,
     slots: UnsafeCell<Slots>,
@@ -260,8 +264,9 @@ impl Scheduler {
             ended: Cell::new(std::ptr::null()),
             exclusive: Cell::new(std::ptr::null()),
             checked: Cell::new(std::ptr::null()),
+            visit: Cell::new(None),
             shutting_down: Cell::new(false),
-            panicking_outside: Cell::new(false),
+            entered_panicking: Cell::new(false),
             ids: Cell::new((0, 0)),
             slots: UnsafeCell::new(Slots::new()),
             wheel: UnsafeCell::new(Wheel::new(sys::clock::monotonic_ns())),
@@ -276,6 +281,7 @@ impl Scheduler {
             loop_stack,
         });
         scheduler.prepare_loop();
+        stack::overflow::set_describe(look::describe);
         Ok(scheduler)
     }
 

@@ -6,7 +6,7 @@
 
 use super::task::{self, State, Task, TaskVtable};
 use super::wait::{self, WaitKind};
-use super::{CURRENT, Scheduler};
+use super::{CURRENT, Scheduler, spawn};
 use crate::arch::Context;
 use std::cell::{Cell, UnsafeCell};
 use std::thread;
@@ -31,7 +31,7 @@ impl Scheduler {
         let root = Task::root(self, self.next_id());
         self.root.set(&raw const root);
         self.current.set(&raw const root);
-        self.panicking_outside.set(thread::panicking());
+        self.entered_panicking.set(thread::panicking());
         let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
         function()
     }
@@ -81,12 +81,6 @@ impl Scheduler {
         drop(self.shared.inbox.close());
         ended
     }
-
-    /// Whether the running task, and not somebody below the root, is unwinding.
-    #[inline(always)]
-    pub(crate) fn is_unwinding(&self) -> bool {
-        thread::panicking() && !self.panicking_outside.get()
-    }
 }
 
 /// Ends the root task's time when its function ends, by whatever way.
@@ -97,10 +91,9 @@ struct Leave<'a> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        let extra = self.scheduler.current_task().extra.replace(std::ptr::null_mut());
-        if !extra.is_null() {
-            // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
-            drop(unsafe { Box::from_raw(extra) });
+        let root = self.scheduler.current_task();
+        if root.extra().is_some() {
+            spawn::drop_extra(root);
         }
         self.scheduler.root.set(std::ptr::null());
         self.scheduler.current.set(std::ptr::null());
@@ -131,6 +124,7 @@ impl Task {
             woken: Cell::new(task::Woken::Ready),
             kind: Cell::new(wait::WaitKind::None),
             has_handle: Cell::new(true),
+            raised: Cell::new(false),
             home: Cell::new(task::Home { none: () }),
             timer: UnsafeCell::new(crate::timer::Timer::new()),
             waiter: wait::Waiter::of_task(),

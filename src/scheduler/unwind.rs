@@ -2,8 +2,6 @@
 //! the deadline scope that ran out.
 
 use super::Scheduler;
-use super::task::flag;
-use std::any::Any;
 use std::panic::resume_unwind;
 
 /// What a cancelled coroutine's `join` brings back as its error.
@@ -34,30 +32,28 @@ pub(crate) struct Expired;
 /// Unwinds the current task because it is cancelled.
 #[cold]
 pub(crate) fn cancelled() -> ! {
-    raise(Box::new(Cancelled))
+    refuse_while_unwinding();
+    if let Some(scheduler) = Scheduler::current() {
+        scheduler.current_task().raised.set(true);
+    }
+    resume_unwind(Box::new(Cancelled))
 }
 
 /// Unwinds the current task up to the deadline scope that ran out.
 #[cold]
 pub(crate) fn expired() -> ! {
-    raise(Box::new(Expired))
+    refuse_while_unwinding();
+    resume_unwind(Box::new(Expired))
 }
 
-/// Raises `payload`; in a destructor of a coroutine that is unwinding already, where a second panic
-/// would abort without a word, says why it aborts.
-fn raise(payload: Box<dyn Any + Send>) -> ! {
-    let scheduler = Scheduler::current();
-    if scheduler.map_or_else(std::thread::panicking, Scheduler::is_unwinding) {
+/// Ends the process if the current task unwinds already, where a second panic would abort without a
+/// word. The scheduler lets no wait of such a task be cancelled, so this does not happen.
+fn refuse_while_unwinding() {
+    let unwinding = |scheduler: &Scheduler| scheduler.is_unwinding(scheduler.current_task());
+    if std::thread::panicking() && Scheduler::current().is_none_or(unwinding) {
         eprintln!(
-            "cove: a destructor waits while its coroutine unwinds, and the coroutine was cancelled \
-             or its time ran out meanwhile. Aborting."
+            "cove: a wait inside a destructor was to be cancelled during unwinding. Aborting."
         );
         std::process::abort();
     }
-    if let (Some(scheduler), true) = (scheduler, std::thread::panicking()) {
-        // The thread was unwinding before: it cannot tell whether this task is as well. From here
-        // on it is, so nothing may interrupt the waits of its destructors.
-        scheduler.current_task().set(flag::MASKED);
-    }
-    resume_unwind(payload)
 }

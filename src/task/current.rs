@@ -96,7 +96,8 @@ pub fn yield_now() {
     match Scheduler::current() {
         Some(scheduler) => {
             scheduler.yield_now();
-            if scheduler.current_task().is_cancelled() && !scheduler.is_unwinding() {
+            let task = scheduler.current_task();
+            if task.is_cancelled() && !(std::thread::panicking() && scheduler.is_unwinding(task)) {
                 unwind::cancelled();
             }
         }
