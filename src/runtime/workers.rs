@@ -62,7 +62,7 @@ pub(super) fn start(
         let ready = ready.clone();
         let thread = std::thread::Builder::new()
             .name(format!("{}-{index}", builder.worker_name))
-            .spawn(move || worker.work(&ready))
+            .spawn(move || worker.work(ready))
             .map_err(|error| no_thread(&error, index, builder.workers))?;
         threads.threads.push(thread);
     }
@@ -100,11 +100,12 @@ struct Worker {
 
 impl Worker {
     /// The whole life of the thread.
-    fn work(self, ready: &Sender<io::Result<()>>) {
+    fn work(self, ready: Sender<io::Result<()>>) {
         match self.set_up() {
             Ok(scheduler) => {
-                let sent = ready.send(Ok(()));
-                if sent.is_ok() {
+                let is_wanted = ready.send(Ok(())).is_ok();
+                drop(ready);
+                if is_wanted {
                     scheduler.serve();
                 }
             }
