@@ -21,6 +21,8 @@ mod sys;
 mod timer;
 
 pub use inspect::{Metrics, metrics};
-pub use runtime::{Builder, Runtime, run};
+pub use runtime::{
+    Builder, RemoteJoinHandle, Runtime, RuntimeHandle, ShutdownError, run, runtime_handle,
+};
 pub use stack::{Guard, StackConfig, StackError};
 pub use task::{JoinHandle, scope, spawn};

@@ -243,11 +243,12 @@ impl Registration {
     }
 
     /// Ends the registration, by whatever thread. `stays_open`: the open file outlives it, so the
-    /// kernel is told that no event of it is wanted here any more.
+    /// kernel is told that no event of it is wanted here any more (but not by a forked child, whose
+    /// parent has the same epoll instance).
     fn end(&self, stays_open: bool) {
         let here = self.here().map(|(scheduler, _)| scheduler);
         let Some(place) = self.place.borrow_mut().take() else { return };
-        if stays_open {
+        if stays_open && !place.home.is_of_parent() {
             // ENOENT and EBADF mean that there is nothing to end.
             let _ = place.home.epoll.delete(place.fd);
         }
@@ -256,9 +257,7 @@ impl Registration {
             // borrow the registration, or have been taken out by `close`.
             Some(scheduler) => unsafe { (*scheduler.reactor.get()).release(place.token.0) },
             // The runtime may be gone, and the reactor with it.
-            None => {
-                drop(place.home.inbox.push(super::inbox::Message::Release { token: place.token.0 }))
-            }
+            None => drop(place.home.push(super::inbox::Message::Release { token: place.token.0 })),
         }
     }
 

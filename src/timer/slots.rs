@@ -79,6 +79,16 @@ struct Slot {
 
 const _: () = assert!(size_of::<Slot>() == 32);
 
+impl Slot {
+    fn empty() -> Slot {
+        Slot {
+            list: List::new(),
+            earliest_ns: Cell::new(u64::MAX),
+            gap: Cell::new(ptr::null_mut()),
+        }
+    }
+}
+
 /// All slots of a wheel.
 pub(super) struct Slots {
     /// From a box. A raw pointer, because the members point back at the sentinels in it.
@@ -89,13 +99,18 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new() -> Slots {
-        let empty = || Slot {
-            list: List::new(),
-            earliest_ns: Cell::new(u64::MAX),
-            gap: Cell::new(ptr::null_mut()),
-        };
-        let array: Box<[Slot]> = (0..=SlotId::EXPIRED.0).map(|_| empty()).collect();
+        let array: Box<[Slot]> = (0..=SlotId::EXPIRED.0).map(|_| Slot::empty()).collect();
         Slots { array: NonNull::from(Box::leak(array)), occupied: [0; LEVELS] }
+    }
+
+    /// Empties all slots without touching their members, and without allocating.
+    pub(super) fn forget_all(&mut self) {
+        for index in 0..=SlotId::EXPIRED.0 {
+            // SAFETY: within the array, to which nobody else holds a reference. A slot has nothing
+            // to drop, and its former members are never looked at again.
+            unsafe { self.array.as_ptr().cast::<Slot>().add(index).write(Slot::empty()) };
+        }
+        self.occupied = [0; LEVELS];
     }
 
     fn slot(&self, id: SlotId) -> &Slot {
