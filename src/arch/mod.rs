@@ -11,6 +11,7 @@
 //! | [`resume`], [`suspend`] | the same in a fixed pairing, so that the return predictor helps |
 //! | [`leave`], [`leave_to_resumer`] | enter another context for good, saving nothing |
 //! | [`unwind_from`] | calls a function whose backtrace is that of a suspended context |
+//! | [`backtrace`], [`symbols`] | addresses of a stack's frames, and their names |
 //! | [`stack_pointer`] | how far the stack of a suspended context reaches down |
 //! | [`depth_below`] | how far below an address the running context's stack pointer is |
 //! | [`discard`] | gives up a context that will not be entered again |
@@ -39,6 +40,10 @@ pub(crate) use native::{
     unwind_from,
 };
 
+pub(crate) mod backtrace;
+pub(crate) mod symbols;
+
+use native::{imitate, pc};
 use std::mem::MaybeUninit;
 
 /// A suspended context. On the hand-written architectures, its stack pointer.

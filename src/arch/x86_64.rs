@@ -197,6 +197,28 @@ pub(crate) unsafe fn unwind_from(
     }
 }
 
+/// Makes the context of code that is suspended just before `pc`, on a stack that begins at `base`
+/// and has nothing on it yet; it can be unwound from, and must not be entered.
+///
+/// # Safety
+/// `base` is aligned to a word, and some words above it are writable.
+pub(crate) unsafe fn imitate(pc: usize, base: *mut u8) -> Context {
+    // A frame that is found through one of these registers is looked for above the frame too.
+    let above = base.addr() + size_of::<SavedFrame>();
+    // SAFETY: the caller gives the place.
+    unsafe { base.cast::<SavedFrame>().write(SavedFrame { pc, rbp: above, rbx: above }) };
+    Context(base)
+}
+
+/// Where the suspended `context` goes on.
+///
+/// # Safety
+/// `context` is suspended and has run before; its stack is readable.
+pub(crate) unsafe fn pc(context: Context) -> usize {
+    // SAFETY: such a context points at its saved frame.
+    unsafe { (*context.0.cast::<SavedFrame>()).pc }
+}
+
 /// The lowest address that the suspended `context` uses of its stack.
 #[inline(always)]
 pub(crate) fn stack_pointer(context: Context) -> *mut u8 {

@@ -236,10 +236,9 @@ impl Control {
         // resumer takes it. What comes back is an `In`, unless it is the order to unwind.
         unsafe {
             let depth_bytes = arch::depth_below(block as usize);
-            if depth_bytes >= (*block).own_bytes || thread::panicking() {
-                if Self::refuses(control) {
-                    return Err(Unwinding);
-                }
+            let rare = depth_bytes >= (*block).own_bytes || thread::panicking();
+            if rare && Self::refuses(control) {
+                return Err(Unwinding);
             }
             let output = ManuallyDrop::new(output);
             let input = arch::suspend(&raw mut (*block).link, pack(&output));
@@ -250,9 +249,9 @@ impl Control {
         }
     }
 
-    /// The slow part of a suspend: whether it must not switch. Panics on a foreign stack, from where
-    /// a switch would send that one's frames back to this one's resumer. Raises the unwinding again
-    /// when the coroutine caught it.
+    /// The slow part of a suspend: whether it must not switch. Panics on a foreign stack, from
+    /// where a switch would send that one's frames back to this one's resumer. Raises the unwinding
+    /// again when the coroutine caught it.
     ///
     /// # Safety
     /// `control` is live.

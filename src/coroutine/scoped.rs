@@ -26,8 +26,8 @@ use crate::stack::{self, StackError};
 #[derive(Debug)]
 pub struct Scoped<'s, In, Out, Return>(&'s mut Coroutine<In, Out, Return>);
 
-/// Makes a coroutine that may borrow what lives longer than this call, hands it to `body`, and drops
-/// it when `body` ends.
+/// Makes a coroutine that may borrow what lives longer than this call, hands it to `body`, and
+/// drops it when `body` ends.
 ///
 /// ```
 /// use cove::coroutine::{CoroutineState, scope};

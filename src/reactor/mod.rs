@@ -1,19 +1,34 @@
 //! Readiness of descriptors: who waits to read or write which, and what the kernel said.
 //!
 //! Each descriptor is registered once, edge-triggered, for both directions, when an operation on it
-//! has had to wait for the first time; from then on waiting costs no system call. An operation is
-//! always tried first, and only `EAGAIN` parks, so an edge cannot be missed: the kernel is asked by
-//! the same thread, and not between the try and the park.
+//! has had to wait for the first time; from then on waiting costs no system call.
 //!
 //! ```text
-//!   token = generation << 32 | index        sources: [ {fd, generation, readers, writers} ... ]
+//!   token = generation << 32 | index        sources: [ {fd, generation, read side, write side} ... ]
 //!                                     index ---------^
+//!
+//!   a side:       event                          event: wakes the first waiter
+//!            +-------------> HOPEFUL <----------+
+//!            |    try the operation; it fails,  |
+//!            |    or moves all there was        |
+//!            +-------------- DRY ---------------+
+//!                 park without a try
 //! ```
 //!
-//! An event wakes the *first* waiter of its direction. One whose operation then succeeds passes the
-//! turn on to the next (there may be more to read); one that meets `EAGAIN` again goes back to the
-//! queue and waits for the next edge. So a thousand coroutines in `accept` on one listener do not
-//! all wake for one connection, and none sleeps while there is something for it.
+//! A side is *dry* once an operation has found nothing (`EAGAIN`), or a stream has moved less than
+//! it was asked to, which means the same (epoll(7), question 9). The next change is then an edge, and
+//! an edge is an event: so nothing is missed by waiting for it at once, and an echo costs a recv and
+//! a send, without a recv that only finds out that there is nothing yet. Between an operation and the
+//! park that follows nobody asks the kernel, because the same thread does both: what happens there
+//! waits in the kernel as an event.
+//!
+//! A hang-up, an error or urgent data makes a side *wary* for good: its event may have come together
+//! with that of the data, before the data was read; so a short transfer proves nothing any more.
+//!
+//! An event wakes the *first* waiter of its side. Whoever is woken and leaves something behind passes
+//! the turn on to the next; whoever finds nothing goes back to the queue. So a thousand coroutines in
+//! `accept` on one listener do not all wake for one connection. Invariant: if a side is not dry and
+//! has waiters, then one that was woken has not run yet, and will pass the turn on.
 //!
 //! The reactor knows descriptors and links, not coroutines. Generations guard against events that
 //! were on their way when a source was released and its place used again.
@@ -59,21 +74,51 @@ impl Token {
     }
 }
 
-/// A registered descriptor and who waits for it.
+/// What is known of one direction of a descriptor, and who waits for it.
+struct Side {
+    waiters: Queue,
+    /// An operation would find nothing: there has been no event since one that left nothing.
+    dry: bool,
+    /// A short transfer does not prove that nothing is left.
+    wary: bool,
+}
+
+impl Side {
+    const fn new() -> Side {
+        Side { waiters: Queue::new(), dry: false, wary: false }
+    }
+
+    /// Notes an event, and takes out the waiter to wake.
+    fn ready(&mut self, wary: bool) -> Option<NonNull<Link>> {
+        self.dry = false;
+        self.wary |= wary;
+        self.waiters.pop_front()
+    }
+}
+
+/// A registered descriptor.
 struct Source {
     fd: RawFd,
     generation: u32,
     live: bool,
-    readers: Queue,
-    writers: Queue,
+    reading: Side,
+    writing: Side,
 }
 
 impl Source {
-    fn queue(&mut self, direction: Direction) -> &mut Queue {
+    fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {
-            Direction::Read => &mut self.readers,
-            Direction::Write => &mut self.writers,
+            Direction::Read => &mut self.reading,
+            Direction::Write => &mut self.writing,
         }
+    }
+
+    /// Forgets the descriptor; tokens of it are stale from now on.
+    fn end(&mut self) {
+        self.live = false;
+        self.fd = -1;
+        self.generation = self.generation.wrapping_add(1);
+        (self.reading, self.writing) = (Side::new(), Side::new());
     }
 }
 
@@ -119,14 +164,17 @@ impl Reactor {
             // Room to give every source's place back without allocating.
             let spare = self.sources.capacity() - self.free.len();
             self.free.try_reserve(spare).map_err(|_| io::ErrorKind::OutOfMemory)?;
-            let (readers, writers) = (Queue::new(), Queue::new());
-            self.sources.push(Source { fd: -1, generation: 0, live: false, readers, writers });
+            let (reading, writing) = (Side::new(), Side::new());
+            self.sources.push(Source { fd: -1, generation: 0, live: false, reading, writing });
             self.free.push(index);
         }
         let generation = self.sources[index as usize].generation;
         let token = Token::new(index, generation);
-        let interest =
-            Interest::READABLE | Interest::WRITABLE | Interest::READ_CLOSED | Interest::EDGE;
+        let interest = Interest::READABLE
+            | Interest::WRITABLE
+            | Interest::READ_CLOSED
+            | Interest::PRIORITY
+            | Interest::EDGE;
         match epoll.add(fd, interest, token.0) {
             // The same open file at the same number: a registration whose source was released.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -136,7 +184,7 @@ impl Reactor {
         }
         self.free.pop();
         let source = &mut self.sources[index as usize];
-        debug_assert!(!source.live && source.readers.is_empty() && source.writers.is_empty());
+        debug_assert!(!source.live && source.reading.waiters.is_empty());
         source.fd = fd;
         source.live = true;
         self.live += 1;
@@ -152,16 +200,35 @@ impl Reactor {
     pub(crate) fn release(&mut self, token: u64) {
         let token = Token(token);
         if let Some(source) = self.source(token) {
-            debug_assert!(source.readers.is_empty() && source.writers.is_empty());
-            source.live = false;
-            source.fd = -1;
-            source.generation = source.generation.wrapping_add(1);
+            debug_assert!(source.reading.waiters.is_empty() && source.writing.waiters.is_empty());
+            source.end();
             self.free.push(token.index() as u32);
             self.live -= 1;
         }
     }
 
-    /// Appends a waiter; false if the token is stale.
+    /// Whether the token names a source.
+    pub(crate) fn knows(&mut self, token: Token) -> bool {
+        self.source(token).is_some()
+    }
+
+    /// Whether an operation is known to find nothing.
+    #[inline]
+    pub(crate) fn is_dry(&mut self, token: Token, direction: Direction) -> bool {
+        self.source(token).is_some_and(|source| source.side(direction).dry)
+    }
+
+    /// Notes that a stream moved less than it was asked to, which leaves nothing behind unless the
+    /// side is wary; tells whether it does not.
+    #[inline]
+    pub(crate) fn drained(&mut self, token: Token, direction: Direction) -> bool {
+        let Some(source) = self.source(token) else { return false };
+        let side = source.side(direction);
+        side.dry = !side.wary;
+        side.dry
+    }
+
+    /// Appends a waiter, whose operation has found nothing; false if the token is stale.
     ///
     /// # Safety
     /// The link is not linked, and stays where it is until it is woken or removed.
@@ -171,11 +238,11 @@ impl Reactor {
         direction: Direction,
         link: NonNull<Link>,
     ) -> bool {
-        match self.source(token) {
-            // SAFETY: as the caller says.
-            Some(source) => unsafe { source.queue(direction).push_back(link) },
-            None => return false,
-        }
+        let Some(source) = self.source(token) else { return false };
+        let side = source.side(direction);
+        side.dry = true;
+        // SAFETY: as the caller says.
+        unsafe { side.waiters.push_back(link) };
         true
     }
 
@@ -191,23 +258,17 @@ impl Reactor {
     ) {
         if let Some(source) = self.source(token) {
             // SAFETY: as the caller says.
-            unsafe { source.queue(direction).remove(link) };
+            unsafe { source.side(direction).waiters.remove(link) };
         }
     }
 
-    /// Takes out the next waiter, because an operation succeeded or the descriptor is closed.
+    /// Takes out the next waiter: whoever was woken leaves something behind, or the end is near.
     pub(crate) fn next_waiter(
         &mut self,
         token: Token,
         direction: Direction,
     ) -> Option<NonNull<Link>> {
-        self.source(token)?.queue(direction).pop_front()
-    }
-
-    /// Whether somebody waits.
-    #[inline]
-    pub(crate) fn has_waiters(&mut self, token: Token, direction: Direction) -> bool {
-        self.source(token).is_some_and(|source| !source.queue(direction).is_empty())
+        self.source(token)?.side(direction).waiters.pop_front()
     }
 
     /// Asks the kernel, waiting for at most `timeout_ns` (`None`: for ever), and calls `wake` with
@@ -237,15 +298,16 @@ impl Reactor {
             return;
         }
         let readiness = event.readiness();
-        let both = readiness.is_hung_up() || readiness.is_error();
         let Some(source) = self.source(Token(event.token())) else { return };
-        if both || readiness.is_readable() || readiness.is_read_closed() {
-            if let Some(link) = source.readers.pop_front() {
+        let broken = readiness.is_hung_up() || readiness.is_error();
+        if readiness.is_readable() || readiness.is_priority() {
+            let wary = broken || readiness.is_read_closed() || readiness.is_priority();
+            if let Some(link) = source.reading.ready(wary) {
                 wake(link);
             }
         }
-        if both || readiness.is_writable() {
-            if let Some(link) = source.writers.pop_front() {
+        if readiness.is_writable() {
+            if let Some(link) = source.writing.ready(broken) {
                 wake(link);
             }
         }
@@ -254,19 +316,15 @@ impl Reactor {
     /// Forgets all sources, in a forked child whose epoll instance is a new one.
     pub(crate) fn reset(&mut self) {
         for index in 0..self.sources.len() {
-            let source = &mut self.sources[index];
-            if source.live {
-                source.live = false;
-                source.generation = source.generation.wrapping_add(1);
-                source.readers = Queue::new();
-                source.writers = Queue::new();
+            if self.sources[index].live {
+                self.sources[index].end();
                 self.free.push(index as u32);
             }
         }
         self.live = 0;
     }
 
-    /// The descriptors that are registered, with the numbers of those who wait to read and write.
+    /// The descriptors that are registered.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         self.sources.iter().filter(|source| source.live).map(|source| source.fd)
     }

@@ -22,6 +22,7 @@
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
+//! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
 //! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs` and
@@ -29,6 +30,7 @@
 //! a stack of its own, so that no task's stack is in use while it works.
 
 pub(crate) mod inbox;
+mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
@@ -170,7 +172,12 @@ pub(crate) struct Scheduler {
     exclusive: Cell<*const Task>,
     /// The task on a checked shared stack that ran last.
     checked: Cell<*const Task>,
+    /// What a task wants done on the loop's stack.
+    visit: Cell<Option<look::Visit>>,
     shutting_down: Cell<bool>,
+    /// The thread was unwinding already when this scheduler was entered, so that
+    /// `thread::panicking` says nothing about its tasks.
+    entered_panicking: Cell<bool>,
     /// The ids that may still be given out: next, end.
     ids: Cell<(u64, u64)>,
     slots: UnsafeCell<Slots>,
@@ -227,7 +234,9 @@ impl Scheduler {
             ended: Cell::new(std::ptr::null()),
             exclusive: Cell::new(std::ptr::null()),
             checked: Cell::new(std::ptr::null()),
+            visit: Cell::new(None),
             shutting_down: Cell::new(false),
+            entered_panicking: Cell::new(false),
             ids: Cell::new((0, 0)),
             slots: UnsafeCell::new(Slots::new()),
             wheel: UnsafeCell::new(Wheel::new(sys::clock::monotonic_ns())),
@@ -241,6 +250,7 @@ impl Scheduler {
             loop_stack,
         });
         scheduler.prepare_loop();
+        stack::overflow::set_describe(look::describe);
         Ok(scheduler)
     }
 
@@ -315,6 +325,7 @@ impl Scheduler {
         let root = Task::root(self, self.next_id());
         self.root.set(&raw const root);
         self.current.set(&raw const root);
+        self.entered_panicking.set(std::thread::panicking());
         let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
         function()
     }
@@ -342,10 +353,9 @@ struct Leave<'a> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        let extra = self.scheduler.current_task().extra.replace(std::ptr::null_mut());
-        if !extra.is_null() {
-            // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
-            drop(unsafe { Box::from_raw(extra) });
+        let root = self.scheduler.current_task();
+        if root.extra().is_some() {
+            spawn::drop_extra(root);
         }
         self.scheduler.root.set(std::ptr::null());
         self.scheduler.current.set(std::ptr::null());
@@ -389,6 +399,7 @@ impl Task {
             woken: Cell::new(task::Woken::Ready),
             kind: Cell::new(wait::WaitKind::None),
             has_handle: Cell::new(true),
+            raised: Cell::new(false),
             home: Cell::new(task::Home { none: () }),
             timer: UnsafeCell::new(crate::timer::Timer::new()),
             waiter: wait::Waiter::of_task(),

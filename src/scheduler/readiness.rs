@@ -1,53 +1,113 @@
 //! Waiting for a descriptor of the runtime's own: one that is non-blocking, and registered with the
 //! reactor of the thread that uses it when it first has to wait.
+//!
+//! ```text
+//!   run:  known to find nothing?  --no-->  operation  --anything but WouldBlock-->  return it
+//!               | yes                          | WouldBlock
+//!               +---------------> park <-------+ <--------------+
+//!                                   | woken: operation          | WouldBlock
+//!                                   +---------------------------+
+//! ```
+//!
+//! A wait that the caller's own deadline ends leaves the operation's `WouldBlock` as it is, as a
+//! socket with SO_RCVTIMEO does (socket(7)); one that an enclosing scope's deadline ends is
+//! `TimedOut`.
 
 use super::task::Woken;
-use super::wait::{self, NEVER, WaitKind, Waiter};
+use super::wait::{self, NEVER, WaitKind};
 use super::{Scheduler, Shared, unwind};
-use crate::list::Link;
-use crate::reactor::{Direction, Token};
+use crate::reactor::Token;
 use crate::sys;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
-use std::ptr::NonNull;
 use std::sync::Arc;
+
+pub(crate) use crate::reactor::Direction;
+
+/// The first pause of [`retry`], and the longest: each is twice the one before.
+const PAUSE_NS_MIN: u64 = 50_000;
+const PAUSE_NS_MAX: u64 = 10_000_000;
 
 /// A descriptor's place in a reactor. It may move to another thread between two operations, and
 /// registers there when it next has to wait; it is not `Sync`.
 #[derive(Default)]
 pub(crate) struct Registration {
-    token: Cell<Option<Token>>,
-    /// The scheduler in whose reactor the token is valid.
-    home: RefCell<Option<Arc<Shared>>>,
+    place: RefCell<Option<Place>>,
+    /// The open file has other descriptors, so that closing this one does not end the kernel's side.
+    duplicated: Cell<bool>,
     closed: Cell<bool>,
+}
+
+/// Where a descriptor is registered.
+struct Place {
+    token: Token,
+    fd: RawFd,
+    /// The scheduler in whose reactor the token is valid.
+    home: Arc<Shared>,
 }
 
 impl Registration {
     pub(crate) const fn new() -> Registration {
-        Registration { token: Cell::new(None), home: RefCell::new(None), closed: Cell::new(false) }
+        Registration {
+            place: RefCell::new(None),
+            duplicated: Cell::new(false),
+            closed: Cell::new(false),
+        }
     }
 
     /// Runs `operation` until it gives anything but `WouldBlock`, waiting in between.
     ///
     /// # Errors
-    /// Those of `operation` and of the registration; `TimedOut` when `deadline_ns` or that of an
-    /// enclosing scope passes; `EBADF` when the descriptor is closed meanwhile.
+    /// Those of `operation` and of the registration; `WouldBlock` when `deadline_ns` passes,
+    /// `TimedOut` when that of an enclosing scope does; `EBADF` when the descriptor is closed.
     #[inline]
     pub(crate) fn run<T>(
         &self,
         fd: RawFd,
         direction: Direction,
         deadline_ns: impl FnOnce() -> u64,
-        mut operation: impl FnMut() -> io::Result<T>,
+        operation: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        match operation() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            outcome => {
-                if self.token.get().is_some() {
-                    self.pass_on(direction);
+        self.drive(fd, direction, deadline_ns, operation, |_| false)
+    }
+
+    /// As [`run`](Self::run), for a transfer of up to `wanted` bytes on a stream whose transfers are
+    /// shorter only if no more can be moved at the time.
+    #[inline]
+    pub(crate) fn run_transfer(
+        &self,
+        fd: RawFd,
+        direction: Direction,
+        deadline_ns: impl FnOnce() -> u64,
+        operation: impl FnMut() -> io::Result<usize>,
+        wanted: usize,
+    ) -> io::Result<usize> {
+        let is_short = |moved: &usize| *moved != 0 && *moved < wanted;
+        self.drive(fd, direction, deadline_ns, operation, is_short)
+    }
+
+    #[inline]
+    fn drive<T>(
+        &self,
+        fd: RawFd,
+        direction: Direction,
+        deadline_ns: impl FnOnce() -> u64,
+        mut operation: impl FnMut() -> io::Result<T>,
+        is_short: impl Fn(&T) -> bool,
+    ) -> io::Result<T> {
+        if self.closed.get() {
+            return Err(closed());
+        }
+        if !self.is_dry(direction) {
+            match operation() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => {
+                    if outcome.as_ref().is_ok_and(&is_short) {
+                        self.drained(direction);
+                    }
+                    return outcome;
                 }
-                return outcome;
             }
         }
         let deadline_ns = deadline_ns();
@@ -56,30 +116,71 @@ impl Registration {
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => {
-                    self.pass_on(direction);
+                    if !(outcome.as_ref().is_ok_and(&is_short) && self.drained(direction)) {
+                        self.pass_on(direction);
+                    }
                     return outcome;
                 }
             }
         }
     }
 
-    /// Waits until `fd` may be ready.
-    pub(crate) fn wait(&self, fd: RawFd, direction: Direction, deadline_ns: u64) -> io::Result<()> {
+    /// The scheduler of this thread and the token there, if there are such.
+    #[inline]
+    fn here(&self) -> Option<(&Scheduler, Token)> {
+        let place = self.place.borrow();
+        let place = place.as_ref()?;
+        let scheduler = Scheduler::current()?;
+        Arc::ptr_eq(&place.home, &scheduler.shared).then_some((scheduler, place.token))
+    }
+
+    #[inline]
+    fn is_dry(&self, direction: Direction) -> bool {
+        self.here().is_some_and(|(scheduler, token)| {
+            // SAFETY: the reactor is borrowed for this call only.
+            unsafe { (*scheduler.reactor.get()).is_dry(token, direction) }
+        })
+    }
+
+    #[inline]
+    fn drained(&self, direction: Direction) -> bool {
+        self.here().is_some_and(|(scheduler, token)| {
+            // SAFETY: the reactor is borrowed for this call only.
+            unsafe { (*scheduler.reactor.get()).drained(token, direction) }
+        })
+    }
+
+    /// Lets the next waiter try: what we waited for may have more to give.
+    fn pass_on(&self, direction: Direction) {
+        let Some((scheduler, token)) = self.here() else { return };
+        // SAFETY: the reactor is borrowed for this call only.
+        let next = unsafe { (*scheduler.reactor.get()).next_waiter(token, direction) };
+        if let Some(link) = next {
+            // SAFETY: the link was in a queue of waiters of this thread and is out of it now.
+            unsafe { wait::notify_link(link) };
+        }
+    }
+
+    /// Waits for the next event of `fd`, after an operation that found nothing.
+    fn wait(&self, fd: RawFd, direction: Direction, deadline_ns: u64) -> io::Result<()> {
         if self.closed.get() {
             return Err(closed());
         }
         let Some(scheduler) = Scheduler::current() else {
             return wait_thread(fd, direction, deadline_ns);
         };
+        if scheduler.is_in_loop() {
+            // A destructor that the loop runs: there is no task that could wait.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let token = self.register(scheduler, fd)?;
-        let task = scheduler.current_task();
-        let waiter = &task.waiter;
+        let waiter = &scheduler.current_task().waiter;
         waiter.prepare(fd as u32);
         let reactor = scheduler.reactor.get();
-        // SAFETY: the waiter lies in the control block and is out of the queue before we return.
-        if !unsafe { (*reactor).enqueue(token, direction, link_of(waiter)) } {
-            return Err(closed());
-        }
+        // SAFETY: the waiter lies in the control block, it is out of the queue before we return, and
+        // the reactor is borrowed for this call only.
+        let known = unsafe { (*reactor).enqueue(token, direction, waiter.link()) };
+        assert!(known, "a descriptor that was registered just now is known");
         let kind = match direction {
             Direction::Read => WaitKind::Read,
             Direction::Write => WaitKind::Write,
@@ -92,110 +193,103 @@ impl Registration {
             if woken == Woken::Ready {
                 continue;
             }
-            // SAFETY: not notified, so it still stands in that queue.
-            unsafe { (*reactor).remove(token, direction, link_of(waiter)) };
-            if woken == Woken::Cancelled {
-                unwind::cancelled();
-            }
-            return Err(io::ErrorKind::TimedOut.into());
+            // SAFETY: not notified, so it still stands in that queue; the token is live, because the
+            // registration does not end while somebody waits by it, except in `close`, which
+            // notifies.
+            unsafe { (*reactor).remove(token, direction, waiter.link()) };
+            return Err(ended(woken, deadline_ns));
         }
-    }
-
-    /// Lets the next waiter try: what we waited for may have more to give.
-    #[inline]
-    fn pass_on(&self, direction: Direction) {
-        let Some(token) = self.token.get() else { return };
-        let Some(scheduler) = Scheduler::current() else { return };
-        // SAFETY: the reactor is borrowed for one call at a time.
-        unsafe {
-            let reactor = scheduler.reactor.get();
-            if (*reactor).has_waiters(token, direction) && self.is_home(scheduler) {
-                if let Some(link) = (*reactor).next_waiter(token, direction) {
-                    wait::notify_link(link);
-                }
-            }
-        }
-    }
-
-    fn is_home(&self, scheduler: &Scheduler) -> bool {
-        let home = self.home.borrow();
-        home.as_ref().is_some_and(|home| Arc::ptr_eq(home, &scheduler.shared))
     }
 
     /// The token in the reactor of `scheduler`, made if there is none.
     fn register(&self, scheduler: &Scheduler, fd: RawFd) -> io::Result<Token> {
-        if let Some(token) = self.token.get() {
-            if self.is_home(scheduler) {
+        if let Some((_, token)) = self.here() {
+            // SAFETY: the reactor is borrowed for this call only.
+            if unsafe { (*scheduler.reactor.get()).knows(token) } {
                 return Ok(token);
             }
-            self.leave_home(fd);
         }
+        self.end(true);
         // SAFETY: the reactor is borrowed for this call only.
         let token = unsafe { (*scheduler.reactor.get()).register(&scheduler.shared.epoll, fd)? };
-        self.token.set(Some(token));
-        *self.home.borrow_mut() = Some(scheduler.shared.clone());
+        *self.place.borrow_mut() = Some(Place { token, fd, home: scheduler.shared.clone() });
         Ok(token)
     }
 
-    /// Ends the registration with the reactor of another thread, to which `fd` is still open.
-    fn leave_home(&self, fd: RawFd) {
-        if let Some(home) = self.home.borrow_mut().take() {
-            // The descriptor goes on living elsewhere: no event of it may reach the old thread.
-            let _ = home.epoll.delete(fd);
-            if let Some(token) = self.token.take() {
-                let _ = home.inbox.push(super::inbox::Message::Release { token: token.0 });
+    /// Ends the registration, by whatever thread. `stays_open`: the open file outlives it, so the
+    /// kernel is told that no event of it is wanted here any more.
+    fn end(&self, stays_open: bool) {
+        let here = self.here().map(|(scheduler, _)| scheduler);
+        let Some(place) = self.place.borrow_mut().take() else { return };
+        if stays_open {
+            // ENOENT and EBADF mean that there is nothing to end.
+            let _ = place.home.epoll.delete(place.fd);
+        }
+        match here {
+            // SAFETY: the reactor is borrowed for this call only; nobody waits, because waiters
+            // borrow the registration, or have been taken out by `close`.
+            Some(scheduler) => unsafe { (*scheduler.reactor.get()).release(place.token.0) },
+            // The runtime may be gone, and the reactor with it.
+            None => {
+                drop(place.home.inbox.push(super::inbox::Message::Release { token: place.token.0 }))
             }
         }
     }
 
-    /// Marks the descriptor as closed and wakes all who wait for it, with `EBADF`.
+    /// Notes that the open file has other descriptors, or will have.
+    pub(crate) fn mark_duplicated(&self) {
+        self.duplicated.set(true);
+    }
+
+    /// Ends the registration of a descriptor that goes on without it.
+    pub(crate) fn leave(&self) {
+        self.end(true);
+    }
+
+    /// Wakes all who wait, with `EBADF`, and makes every later operation fail with it. The
+    /// descriptor itself is the caller's to close.
     pub(crate) fn close(&self) {
         self.closed.set(true);
-        let (Some(token), Some(scheduler)) = (self.token.get(), Scheduler::current()) else {
-            return;
-        };
-        if !self.is_home(scheduler) {
-            return;
-        }
         for direction in [Direction::Read, Direction::Write] {
-            // SAFETY: the reactor is borrowed for one call at a time.
-            while let Some(link) =
-                unsafe { (*scheduler.reactor.get()).next_waiter(token, direction) }
-            {
-                // SAFETY: the link was in a queue of waiters and is out of it now.
+            while let Some((scheduler, token)) = self.here() {
+                // SAFETY: the reactor is borrowed for this call only.
+                let next = unsafe { (*scheduler.reactor.get()).next_waiter(token, direction) };
+                let Some(link) = next else { break };
+                // SAFETY: the link was in a queue of waiters of this thread and is out of it now.
                 unsafe { wait::notify_link(link) };
             }
         }
+        self.end(self.duplicated.get());
     }
 
-    /// Whether `close` was called.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.get()
+    /// Fails once `close` was called.
+    #[inline]
+    pub(crate) fn check_open(&self) -> io::Result<()> {
+        if self.closed.get() { Err(closed()) } else { Ok(()) }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let Some(token) = self.token.get() else { return };
-        let Some(home) = self.home.borrow_mut().take() else { return };
-        match Scheduler::current() {
-            Some(scheduler) if Arc::ptr_eq(&home, &scheduler.shared) => {
-                // SAFETY: the reactor is borrowed for this call only; the owner is being dropped,
-                // so nobody waits.
-                unsafe { (*scheduler.reactor.get()).release(token.0) };
-            }
-            // The runtime may be gone, and the reactor with it.
-            _ => drop(home.inbox.push(super::inbox::Message::Release { token: token.0 })),
-        }
+        self.end(self.duplicated.get());
     }
-}
-
-fn link_of(waiter: &Waiter) -> NonNull<Link> {
-    waiter.link()
 }
 
 fn closed() -> io::Error {
     io::Error::from_raw_os_error(sys::socket::BAD_DESCRIPTOR)
+}
+
+/// The error of a wait that ended with nothing; a cancelled one does not return.
+#[cold]
+fn ended(woken: Woken, deadline_ns: u64) -> io::Error {
+    if woken == Woken::Cancelled {
+        unwind::cancelled();
+    }
+    if sys::clock::monotonic_ns() >= deadline_ns {
+        io::ErrorKind::WouldBlock.into()
+    } else {
+        io::ErrorKind::TimedOut.into()
+    }
 }
 
 /// On a thread without a scheduler, the thread itself waits.
@@ -206,5 +300,47 @@ fn wait_thread(fd: RawFd, direction: Direction, deadline_ns: u64) -> io::Result<
         _ => Some(deadline_ns.saturating_sub(sys::clock::monotonic_ns())),
     };
     let ready = sys::socket::wait_ready(fd, direction == Direction::Write, timeout_ns)?;
-    if ready { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    if ready { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+}
+
+/// Runs `operation` until it gives anything but `WouldBlock`, with pauses in between: for the few
+/// whose readiness the kernel does not announce.
+///
+/// # Errors
+/// As [`Registration::run`].
+pub(crate) fn retry<T>(
+    deadline_ns: impl FnOnce() -> u64,
+    mut operation: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    match operation() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        outcome => return outcome,
+    }
+    let deadline_ns = deadline_ns();
+    let mut pause_ns = PAUSE_NS_MIN;
+    loop {
+        pause(sys::clock::monotonic_ns().saturating_add(pause_ns).min(deadline_ns), deadline_ns)?;
+        pause_ns = (2 * pause_ns).min(PAUSE_NS_MAX);
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Waits until `until_ns`, which is at most `deadline_ns`.
+fn pause(until_ns: u64, deadline_ns: u64) -> io::Result<()> {
+    match Scheduler::current() {
+        None => std::thread::park_timeout(sys::clock::until(until_ns)),
+        Some(scheduler) if scheduler.is_in_loop() => return Err(io::ErrorKind::WouldBlock.into()),
+        Some(scheduler) => match scheduler.park(WaitKind::Write, until_ns) {
+            Woken::TimedOut if sys::clock::monotonic_ns() >= until_ns => {}
+            Woken::Ready => {}
+            woken => return Err(ended(woken, deadline_ns)),
+        },
+    }
+    if sys::clock::monotonic_ns() < deadline_ns {
+        return Ok(());
+    }
+    Err(io::ErrorKind::WouldBlock.into())
 }

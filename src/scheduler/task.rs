@@ -21,9 +21,11 @@ use super::wait::{Chain, WaitKind, Waiter};
 use crate::arch::Context;
 use crate::stack::Slab;
 use crate::timer::Timer;
+use std::any::Any;
 use std::cell::Cell;
 use std::mem::offset_of;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Where a task stands.
@@ -115,8 +117,9 @@ pub(crate) struct Extra {
     pub(crate) name: Option<Arc<str>>,
     /// The deadline of the innermost deadline scope, or of an enclosing one if that is earlier.
     pub(crate) scope_deadline_ns: Option<u64>,
-    /// Coroutine-local variables, by the address of their key.
-    pub(crate) locals: Vec<(usize, Box<dyn std::any::Any>)>,
+    /// Coroutine-local variables, by the address of their key, in the order in which they were made;
+    /// none for one whose destructor has begun.
+    pub(crate) locals: Vec<(usize, Option<Rc<dyn Any>>)>,
 }
 
 /// A coroutine's control block.
@@ -136,6 +139,8 @@ pub(crate) struct Task {
     pub(crate) kind: Cell<WaitKind>,
     /// Whether a handle will take the result.
     pub(crate) has_handle: Cell<bool>,
+    /// The unwinding of a cancellation was raised in this task.
+    pub(crate) raised: Cell<bool>,
     pub(crate) home: Cell<Home>,
     pub(crate) timer: std::cell::UnsafeCell<Timer>,
     pub(crate) waiter: Waiter,

@@ -229,12 +229,19 @@ impl WaitQueue {
     /// Wakes the first waiter and returns its token.
     #[inline]
     pub(crate) fn wake_one(&mut self) -> Option<u32> {
+        let token = self.front_token()?;
+        self.wake_one_with(token)
+    }
+
+    /// As `wake_one`, and leaves `answer` in place of the token, for [`wait_for_answer`].
+    #[inline]
+    pub(crate) fn wake_one_with(&mut self, answer: u32) -> Option<u32> {
         let link = self.queue.pop_front()?;
         // SAFETY: a link in the queue is that of a live waiter, at its start, and out of the queue
         // it is ours until it is notified.
         unsafe {
             let waiter = link.cast::<Waiter>();
-            let token = waiter.as_ref().token.get();
+            let token = waiter.as_ref().token.replace(answer);
             notify(waiter);
             Some(token)
         }
@@ -322,6 +329,19 @@ pub(crate) fn wait<T>(
     token: u32,
     deadline_ns: u64,
 ) -> Waited {
+    wait_for_answer(lock, guard, queue, kind, token, deadline_ns).0
+}
+
+/// As [`wait`], and brings back what the notifier left in the token's place.
+#[inline]
+pub(crate) fn wait_for_answer<T>(
+    lock: &SpinLock<T>,
+    guard: SpinGuard<'_, T>,
+    queue: impl Fn(&mut T) -> &mut WaitQueue,
+    kind: WaitKind,
+    token: u32,
+    deadline_ns: u64,
+) -> (Waited, u32) {
     match Scheduler::current() {
         Some(scheduler) => wait_task(scheduler, lock, guard, queue, kind, token, deadline_ns),
         None => wait_thread(lock, guard, queue, token, deadline_ns),
@@ -337,7 +357,7 @@ fn wait_task<T>(
     kind: WaitKind,
     token: u32,
     deadline_ns: u64,
-) -> Waited {
+) -> (Waited, u32) {
     let waiter = &scheduler.current_task().waiter;
     waiter.prepare(token);
     // SAFETY: the waiter lies in the control block, which stays; a task waits for one thing at a
@@ -347,7 +367,7 @@ fn wait_task<T>(
     loop {
         let woken = scheduler.park(kind, deadline_ns);
         if waiter.is_notified() {
-            return Waited::Notified;
+            return (Waited::Notified, waiter.token.get());
         }
         if woken == Woken::Ready {
             continue;
@@ -355,7 +375,7 @@ fn wait_task<T>(
         let mut guard = lock.lock();
         // SAFETY: pushed to this queue above.
         if !unsafe { queue(&mut guard).remove(waiter) } {
-            return Waited::Notified;
+            return (Waited::Notified, waiter.token.get());
         }
         drop(guard);
         if woken == Woken::Cancelled {
@@ -364,7 +384,7 @@ fn wait_task<T>(
         if deadline_ns == NEVER || sys::clock::monotonic_ns() < deadline_ns {
             unwind::expired();
         }
-        return Waited::TimedOut;
+        return (Waited::TimedOut, token);
     }
 }
 
@@ -375,7 +395,7 @@ fn wait_thread<T>(
     queue: impl Fn(&mut T) -> &mut WaitQueue,
     token: u32,
     deadline_ns: u64,
-) -> Waited {
+) -> (Waited, u32) {
     let foreign = ForeignWaiter::new(Target::Thread(std::thread::current()));
     let waiter = &foreign.waiter;
     waiter.prepare(token);
@@ -384,7 +404,7 @@ fn wait_thread<T>(
     drop(guard);
     loop {
         if waiter.is_notified() {
-            return Waited::Notified;
+            return (Waited::Notified, waiter.token.get());
         }
         if deadline_ns == NEVER {
             std::thread::park();
@@ -398,6 +418,7 @@ fn wait_thread<T>(
         let mut guard = lock.lock();
         // SAFETY: pushed to this queue above.
         let removed = unsafe { queue(&mut guard).remove(waiter) };
-        return if removed { Waited::TimedOut } else { Waited::Notified };
+        let waited = if removed { Waited::TimedOut } else { Waited::Notified };
+        return (waited, waiter.token.get());
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod real;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod thread;
+pub(crate) mod unwind;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};

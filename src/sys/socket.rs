@@ -8,7 +8,9 @@
 use super::{cvt, cvt_count, real};
 use libc::{c_int, c_void, iovec, msghdr, socklen_t};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 pub(crate) use super::address::SocketAddress;
 
@@ -212,11 +214,7 @@ pub(crate) unsafe fn sendmsg(fd: RawFd, message: &msghdr, flags: c_int) -> io::R
 /// # Errors
 /// EBADF, ENOTSOCK: about the call, and not the waiting error.
 pub(crate) fn take_error(fd: RawFd) -> io::Result<Option<io::Error>> {
-    let mut error: c_int = 0;
-    let mut bytes = size_of::<c_int>() as socklen_t;
-    let place = (&raw mut error).cast::<c_void>();
-    // SAFETY: `place` is writable for `bytes`, and both live through the call.
-    cvt(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, place, &raw mut bytes) })?;
+    let error: c_int = option(fd, libc::SO_ERROR)?;
     Ok((error != 0).then(|| io::Error::from_raw_os_error(error)))
 }
 
@@ -246,6 +244,67 @@ pub(crate) fn set_nonblocking(fd: RawFd, on: bool) -> io::Result<()> {
     cvt(unsafe { libc::ioctl(fd, libc::FIONBIO, &raw mut value) }).map(drop)
 }
 
+/// Lets `fd` stand for the open file of `with`. What it stood for is closed, if this was its last
+/// descriptor; the number is never free in between.
+///
+/// # Errors
+/// EBADF. EBUSY is a race with an open in another thread, of which dup2(2) warns.
+pub(crate) fn replace(fd: RawFd, with: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no memory of ours is involved.
+    cvt(unsafe { libc::dup3(with.as_raw_fd(), fd, libc::O_CLOEXEC) }).map(drop)
+}
+
+/// How long closing waits for unsent bytes (SO_LINGER); `None`: it does not wait.
+///
+/// # Errors
+/// EBADF, ENOTSOCK.
+pub(crate) fn linger(fd: RawFd) -> io::Result<Option<Duration>> {
+    let linger: libc::linger = option(fd, libc::SO_LINGER)?;
+    Ok((linger.l_onoff != 0).then(|| Duration::from_secs(linger.l_linger as u64)))
+}
+
+/// Sets SO_LINGER, in whole seconds.
+///
+/// # Errors
+/// As [`linger`].
+pub(crate) fn set_linger(fd: RawFd, linger: Option<Duration>) -> io::Result<()> {
+    let seconds = linger.unwrap_or_default().as_secs();
+    let value = libc::linger {
+        l_onoff: linger.is_some().into(),
+        l_linger: c_int::try_from(seconds).unwrap_or(c_int::MAX),
+    };
+    set_option(fd, libc::SO_LINGER, value)
+}
+
+/// The time-outs that the kernel applies to receiving and sending (SO_RCVTIMEO, SO_SNDTIMEO), if
+/// the socket blocks.
+///
+/// # Errors
+/// EBADF, ENOTSOCK.
+pub(crate) fn timeouts(fd: RawFd) -> io::Result<[Option<Duration>; 2]> {
+    let read = |name| -> io::Result<_> {
+        let time: libc::timeval = option(fd, name)?;
+        let (seconds, micros) = (time.tv_sec as u64, time.tv_usec as u32);
+        let timeout = Duration::new(seconds, micros * 1000);
+        Ok((!timeout.is_zero()).then_some(timeout))
+    };
+    Ok([read(libc::SO_RCVTIMEO)?, read(libc::SO_SNDTIMEO)?])
+}
+
+/// Sets the kernel's time-outs, rounded up to microseconds.
+///
+/// # Errors
+/// EBADF, ENOTSOCK.
+pub(crate) fn set_timeouts(fd: RawFd, timeouts: [Option<Duration>; 2]) -> io::Result<()> {
+    for (name, timeout) in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO].into_iter().zip(timeouts) {
+        let micros = timeout.unwrap_or_default().as_nanos().div_ceil(1000);
+        let seconds = libc::time_t::try_from(micros / 1_000_000).unwrap_or(libc::time_t::MAX);
+        let micros = (micros % 1_000_000) as libc::suseconds_t;
+        set_option(fd, name, libc::timeval { tv_sec: seconds, tv_usec: micros })?;
+    }
+    Ok(())
+}
+
 fn create(family: c_int, kind: c_int) -> io::Result<OwnedFd> {
     let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no memory of ours is involved.
@@ -254,11 +313,27 @@ fn create(family: c_int, kind: c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn set_flag(fd: RawFd, option: c_int, on: bool) -> io::Result<()> {
-    let value = c_int::from(on);
-    let (place, bytes) = ((&raw const value).cast::<c_void>(), size_of::<c_int>() as socklen_t);
+fn set_flag(fd: RawFd, name: c_int, on: bool) -> io::Result<()> {
+    set_option(fd, name, c_int::from(on))
+}
+
+/// Reads an option of SOL_SOCKET. `T` is the structure of integers that socket(7) names for it.
+fn option<T: Copy>(fd: RawFd, name: c_int) -> io::Result<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let mut bytes = size_of::<T>() as socklen_t;
+    // SAFETY: `value` is writable for `bytes`, and both live through the call.
+    cvt(unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, name, value.as_mut_ptr().cast(), &raw mut bytes)
+    })?;
+    // SAFETY: integers, zero at first and then what the kernel wrote, are a valid T.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Writes an option of SOL_SOCKET; `T` as in [`option`].
+fn set_option<T: Copy>(fd: RawFd, name: c_int, value: T) -> io::Result<()> {
+    let (place, bytes) = ((&raw const value).cast::<c_void>(), size_of::<T>() as socklen_t);
     // SAFETY: `place` is readable for `bytes` through the call.
-    cvt(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, place, bytes) }).map(drop)
+    cvt(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, name, place, bytes) }).map(drop)
 }
 
 #[cfg(test)]

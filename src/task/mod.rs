@@ -21,6 +21,8 @@ mod join;
 mod scope;
 
 pub use crate::scheduler::unwind::Cancelled;
+pub(crate) use blocking::blocking_io;
+pub use blocking::{BlockingLimits, blocking, configure_blocking, try_blocking};
 pub use builder::Builder;
 pub use current::{Handle, current, park, park_timeout, try_current, yield_now};
 pub use join::JoinHandle;

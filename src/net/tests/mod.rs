@@ -1,0 +1,3 @@
+//! The sockets, on the loopback interface.
+
+mod tcp;
