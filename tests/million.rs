@@ -1,4 +1,5 @@
-//! The example `million`, with few coroutines: what it prints, and that its checks can be relied on.
+//! The example `million`, with few coroutines: what it prints, and that its checks can be relied
+//! on.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -111,7 +112,7 @@ fn deadlines_begin_after_the_idle_time() {
 fn table_shows_each_kind() {
     // Goal: people see figures with names; a terminal is not needed. Method: look for some.
     let output = run("--count 100 --seconds 0");
-    let text = String::from_utf8(output.stdout).expect("tables are text");
+    let text = String::from_utf8(output.stdout.clone()).expect("tables are text");
     for name in ["Private stacks", "Shared stacks", "create + park", "wake + finish", "early"] {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }

@@ -90,7 +90,8 @@ where
     ///
     /// # Safety
     /// Entered by [`Control::resume`] with the control block that [`Control::create`] made for
-    /// these types, and the address of an input (or [`UNWIND`], which is never sent to a fresh one).
+    /// these types, and the address of an input (or [`UNWIND`], which is never sent to a fresh
+    /// one).
     unsafe extern "C" fn main(control: *mut u8, input: usize) -> ! {
         let control = control.cast::<Control>();
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -238,6 +239,9 @@ impl Control {
 
     /// Panics unless it is called on the coroutine's own stack: a suspend from the stack of another
     /// coroutine would send that one's frames back to this one's resumer.
+    ///
+    /// # Safety
+    /// `control` is live.
     #[inline(always)]
     unsafe fn check_stack(control: *mut Control) {
         let marker = std::mem::MaybeUninit::<u8>::uninit();

@@ -34,7 +34,7 @@ mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
-mod saver;
+pub(crate) mod saver;
 pub(crate) mod shared;
 mod slots;
 pub(crate) mod spawn;

@@ -9,8 +9,8 @@
 //!          nothing to do           ->  sleep in epoll until the next deadline or for ever
 //! ```
 //!
-//! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed. There
-//! is no tick: with nothing due, a sleeping runtime makes no system call at all.
+//! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed.
+//! There is no tick: with nothing due, a sleeping runtime makes no system call at all.
 
 use super::inbox::Message;
 use super::switch::BUDGET;

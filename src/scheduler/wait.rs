@@ -317,9 +317,9 @@ pub(crate) enum Waited {
 
 /// Waits in a queue of the state behind `lock`, which `guard` holds and which is opened first.
 ///
-/// On a thread that runs no scheduler the thread itself waits. Unwinds when the task is cancelled or
-/// an enclosing deadline scope runs out, with the waiter out of the queue; a notification that has
-/// already come wins over both.
+/// On a thread that runs no scheduler the thread itself waits. Unwinds when the task is cancelled
+/// or an enclosing deadline scope runs out, with the waiter out of the queue; a notification that
+/// has already come wins over both.
 #[inline]
 pub(crate) fn wait<T>(
     lock: &SpinLock<T>,
