@@ -11,7 +11,8 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Spawns `count` coroutines that run `step` again and again, and times `rounds` yields of the root.
+/// Spawns `count` coroutines that run `step` again and again, and times `rounds` yields of the
+/// root.
 fn rounds(count: u64, rounds: u64, shared: bool, step: fn()) -> Duration {
     cove::run(|| {
         let stop = Rc::new(Cell::new(false));

@@ -23,9 +23,9 @@ pub struct ShutdownError {
 }
 
 impl ShutdownError {
-    /// The workers that had not ended, in order, each with the number of coroutines that it had left
-    /// to unwind; `None` if it had not even begun, because a coroutine of its computed without ever
-    /// waiting.
+    /// The workers that had not ended, in order, each with the number of coroutines that it had
+    /// left to unwind; `None` if it had not even begun, because a coroutine of its computed without
+    /// ever waiting.
     ///
     /// ```
     /// let runtime = cove::Builder::new().workers(2).build()?;
@@ -68,8 +68,8 @@ impl std::error::Error for ShutdownError {}
 impl Runtime {
     /// Ends the runtime as dropping it does, but waits for `timeout` at most.
     ///
-    /// A coroutine of the first worker that computes without ever waiting cannot be interrupted, and
-    /// keeps this waiting; destructors that wait for long, and other workers, do not.
+    /// A coroutine of the first worker that computes without ever waiting cannot be interrupted,
+    /// and keeps this waiting; destructors that wait for long, and other workers, do not.
     ///
     /// ```
     /// let runtime = cove::Builder::new().build()?;

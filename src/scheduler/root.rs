@@ -1,5 +1,5 @@
-//! The root task, which runs on the thread's own stack: entering a scheduler, leaving it, and ending
-//! all that lives in it.
+//! The root task, which runs on the thread's own stack: entering a scheduler, leaving it, and
+//! ending all that lives in it.
 //!
 //! Tasks outlive the root: they stand still until the scheduler is entered again. What ends them is
 //! `shut_down`, which cancels all and runs them until each has unwound.

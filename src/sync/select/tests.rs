@@ -1,1 +1,3 @@
+//! Tests of selecting among channels and timers.
+
 

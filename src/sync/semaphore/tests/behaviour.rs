@@ -131,8 +131,8 @@ fn time_limits_and_deadline_scopes_end_the_wait_and_take_nothing() {
 
 #[test]
 fn a_waiter_that_times_out_lets_those_behind_it_in() {
-    // Goal: as for a cancelled one. Method: one wants two of no permits for a short time in a scope,
-    // another wants one, and one is given meanwhile.
+    // Goal: as for a cancelled one. Method: one wants two of no permits for a short time in a
+    // scope, another wants one, and one is given meanwhile.
     crate::run(|| {
         let semaphore = Rc::new(Semaphore::new(1));
         let spawn = |wanted| {
