@@ -13,7 +13,13 @@ fn example(name: &str) -> Command {
     if path.ends_with("deps") {
         path.pop();
     }
-    Command::new(path.join("examples").join(name))
+    path.push("examples");
+    path.push(name);
+    assert!(
+        path.exists(),
+        "{path:?} is missing: `cargo test` builds it, or `cargo build --examples`"
+    );
+    Command::new(path)
 }
 
 fn text(output: Output) -> String {
