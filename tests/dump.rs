@@ -102,8 +102,12 @@ fn dump_works_on_the_smallest_stack() {
         assert!(shows(small, "dump"), "{small}");
         assert_eq!(dump.coroutines[0].stack.kind, StackKind::Thread);
         assert_eq!(dump.coroutines[0].waiting_for.as_deref(), Some("join"));
-        assert!(shows(&dump.coroutines[0], "dump_works_on_the_smallest_stack::{{closure}}")
-            || shows(&dump.coroutines[0], "{closure#0}"), "{}", dump.coroutines[0]);
+        assert!(
+            shows(&dump.coroutines[0], "dump_works_on_the_smallest_stack::{{closure}}")
+                || shows(&dump.coroutines[0], "{closure#0}"),
+            "{}",
+            dump.coroutines[0]
+        );
     });
 }
 

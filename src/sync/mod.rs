@@ -72,6 +72,8 @@ mod rwlock;
 mod semaphore;
 mod wait_group;
 
+#[cfg(all(test, loom))]
+mod test_model;
 #[cfg(all(test, not(loom)))]
 mod test_support;
 
