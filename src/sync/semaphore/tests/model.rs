@@ -1,12 +1,13 @@
-//! The counter of a semaphore under every interleaving, with parking replaced by a flag for each
+//! The counter of a semaphore under every interleaving, with parking replaced by loom's for each
 //! waiter.
 
 use super::super::raw::Permits;
-use crate::primitive::{Arc, AtomicBool, Ordering, SpinLock, UnsafeCell, yield_now};
+use crate::primitive::{Arc, SpinLock, UnsafeCell, yield_now};
+use crate::sync::test_model::Parking;
 
 struct Model {
     permits: Permits,
-    queue: SpinLock<Vec<(Arc<AtomicBool>, u32)>>,
+    queue: SpinLock<Vec<(Arc<Parking>, u32)>>,
     /// What the holder of all permits has alone.
     value: UnsafeCell<u32>,
 }
@@ -31,7 +32,7 @@ impl Model {
         if !self.permits.announce(wanted, !queue.is_empty()) {
             return true;
         }
-        let notified = Arc::new(AtomicBool::new(false));
+        let notified = Arc::new(Parking::new());
         queue.push((notified.clone(), wanted));
         drop(queue);
         if leaves {
@@ -44,9 +45,7 @@ impl Model {
             self.admit();
             return false;
         }
-        while !notified.load(Ordering::Acquire) {
-            yield_now();
-        }
+        notified.wait();
         true
     }
 
@@ -63,7 +62,7 @@ impl Model {
             if !self.permits.take_queued(wanted) {
                 return;
             }
-            queue.remove(0).0.store(true, Ordering::Release);
+            queue.remove(0).0.notify();
         }
         self.permits.clear_waiters();
     }
@@ -128,27 +127,26 @@ fn loom_a_waiter_that_leaves_takes_nothing_and_bars_nobody() {
 #[test]
 fn loom_what_releasers_wrote_reaches_whom_another_one_admits() {
     // Goal: the permits of two releasers, taken for a waiter by one of them, publish both writes.
-    // Method: each writes a cell of its own and releases; the one that has both permits reads both.
-    bounded(3, || {
+    // Method: each writes a cell of its own and releases; a waiter for both permits reads both.
+    bounded(2, || {
         let model = Model::new(0);
+        let place = Arc::new(Parking::new());
+        assert!(model.permits.announce(2, false), "no permit is free yet");
+        model.queue.lock().push((place.clone(), 2));
         let cells = Arc::new([UnsafeCell::new(0), UnsafeCell::new(0)]);
-        let (other, theirs) = (model.clone(), Writes(cells.clone()));
-        let thread = loom::thread::spawn(move || {
-            theirs.write(0);
-            other.release(1);
+        let releasers = [0, 1].map(|index| {
+            let (model, cells) = (model.clone(), Writes(cells.clone()));
+            loom::thread::spawn(move || {
+                cells.write(index);
+                model.release(1);
+            })
         });
-        let (third, own) = (model.clone(), Writes(cells.clone()));
-        let releaser = loom::thread::spawn(move || {
-            own.write(1);
-            third.release(1);
-        });
-        model.acquire(2, false);
+        place.wait();
         for cell in cells.iter() {
             // SAFETY: both have written before they released; loom checks just that.
             assert_eq!(cell.with(|value| unsafe { *value }), 1);
         }
-        thread.join().expect("a thread panicked");
-        releaser.join().expect("a thread panicked");
+        releasers.into_iter().for_each(|thread| thread.join().expect("a thread panicked"));
     });
 }
 
