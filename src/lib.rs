@@ -20,6 +20,7 @@ mod stack;
 mod sys;
 mod timer;
 
+pub use inspect::{Metrics, metrics};
 pub use runtime::{Builder, Runtime, run};
 pub use stack::{Guard, StackConfig, StackError};
 pub use task::{JoinHandle, scope, spawn};

@@ -19,20 +19,24 @@
 //! | `spawn.rs` | laying out a task with its closure and its result |
 //! | `shared.rs`, `saver.rs` | shared stacks and the bytes copied out of them |
 //! | `wait.rs` | queues of waiters, usable across threads |
+//! | `selection.rs` | waiting in several queues for the first to notify |
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
+//! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
-//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs` and
-//! `wait.rs` is touched by another one. The root task runs on the thread's own stack; the loop has
-//! a stack of its own, so that no task's stack is in use while it works.
+//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs`,
+//! `wait.rs` and `selection.rs` is touched by another one. The root task runs on the thread's own
+//! stack; the loop has a stack of its own, so that no task's stack is in use while it works.
 
 pub(crate) mod inbox;
+mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
-mod saver;
+pub(crate) mod saver;
+pub(crate) mod selection;
 pub(crate) mod shared;
 mod slots;
 pub(crate) mod spawn;
@@ -45,7 +49,7 @@ pub(crate) mod wait;
 #[cfg(test)]
 mod tests;
 
-use crate::arch::Context;
+use crate::arch::{self, Context};
 use crate::reactor::Reactor;
 use crate::stack::{self, Stack, StackError};
 use crate::sys;
@@ -170,7 +174,12 @@ pub(crate) struct Scheduler {
     exclusive: Cell<*const Task>,
     /// The task on a checked shared stack that ran last.
     checked: Cell<*const Task>,
+    /// What a task wants done on the loop's stack.
+    visit: Cell<Option<look::Visit>>,
     shutting_down: Cell<bool>,
+    /// The thread was unwinding already when this scheduler was entered, so that
+    /// `thread::panicking` says nothing about its tasks.
+    entered_panicking: Cell<bool>,
     /// The ids that may still be given out: next, end.
     ids: Cell<(u64, u64)>,
     slots: UnsafeCell<Slots>,
@@ -227,7 +236,9 @@ impl Scheduler {
             ended: Cell::new(std::ptr::null()),
             exclusive: Cell::new(std::ptr::null()),
             checked: Cell::new(std::ptr::null()),
+            visit: Cell::new(None),
             shutting_down: Cell::new(false),
+            entered_panicking: Cell::new(false),
             ids: Cell::new((0, 0)),
             slots: UnsafeCell::new(Slots::new()),
             wheel: UnsafeCell::new(Wheel::new(sys::clock::monotonic_ns())),
@@ -241,6 +252,7 @@ impl Scheduler {
             loop_stack,
         });
         scheduler.prepare_loop();
+        stack::overflow::set_describe(look::describe);
         Ok(scheduler)
     }
 
@@ -315,6 +327,7 @@ impl Scheduler {
         let root = Task::root(self, self.next_id());
         self.root.set(&raw const root);
         self.current.set(&raw const root);
+        self.entered_panicking.set(std::thread::panicking());
         let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
         function()
     }
@@ -358,7 +371,10 @@ impl Drop for Scheduler {
             self.shut_down();
         }
         // SAFETY: no task is left, and the loop's context is never entered again.
-        unsafe { (*self.shared_stacks.get()).clear() };
+        unsafe {
+            (*self.shared_stacks.get()).clear();
+            arch::discard(self.loop_context.get());
+        }
     }
 }
 
@@ -385,6 +401,7 @@ impl Task {
             woken: Cell::new(task::Woken::Ready),
             kind: Cell::new(wait::WaitKind::None),
             has_handle: Cell::new(true),
+            raised: Cell::new(false),
             home: Cell::new(task::Home { none: () }),
             timer: UnsafeCell::new(crate::timer::Timer::new()),
             waiter: wait::Waiter::of_task(),

@@ -39,7 +39,8 @@ const STREAK_MAX: u32 = if cfg!(test) { 8 } else { 64 };
 #[derive(Default)]
 pub(crate) struct Registration {
     place: RefCell<Option<Place>>,
-    /// The open file has other descriptors, so that closing this one does not end the kernel's side.
+    /// The open file has other descriptors, so that closing this one does not end the kernel's
+    /// side.
     duplicated: Cell<bool>,
     closed: Cell<bool>,
     /// Operations since the last one that waited.
@@ -80,8 +81,8 @@ impl Registration {
         self.drive(fd, direction, deadline_ns, operation, |_| false)
     }
 
-    /// As [`run`](Self::run), for a transfer of up to `wanted` bytes on a stream whose transfers are
-    /// shorter only if no more can be moved at the time.
+    /// As [`run`](Self::run), for a transfer of up to `wanted` bytes on a stream whose transfers
+    /// are shorter only if no more can be moved at the time.
     #[inline]
     pub(crate) fn run_transfer(
         &self,
@@ -202,8 +203,8 @@ impl Registration {
         let waiter = &scheduler.current_task().waiter;
         waiter.prepare(fd as u32);
         let reactor = scheduler.reactor.get();
-        // SAFETY: the waiter lies in the control block, it is out of the queue before we return, and
-        // the reactor is borrowed for this call only.
+        // SAFETY: the waiter lies in the control block, it is out of the queue before we return,
+        // and the reactor is borrowed for this call only.
         let known = unsafe { (*reactor).enqueue(token, direction, waiter.link()) };
         assert!(known, "a descriptor that was registered just now is known");
         let kind = match direction {
@@ -218,8 +219,8 @@ impl Registration {
             if woken == Woken::Ready {
                 continue;
             }
-            // SAFETY: not notified, so it still stands in that queue; the token is live, because the
-            // registration does not end while somebody waits by it, except in `close`, which
+            // SAFETY: not notified, so it still stands in that queue; the token is live, because
+            // the registration does not end while somebody waits by it, except in `close`, which
             // notifies.
             unsafe { (*reactor).remove(token, direction, waiter.link()) };
             return Err(ended(woken, deadline_ns));

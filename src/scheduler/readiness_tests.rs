@@ -19,8 +19,8 @@ fn pair() -> (UnixStream, UnixStream) {
 
 #[test]
 fn a_drained_stream_is_not_tried_again_before_its_event() {
-    // Goal: two calls for a request, not three. Method: count the tries of a reader that takes three
-    // messages with room to spare, each written when it waits.
+    // Goal: two calls for a request, not three. Method: count the tries of a reader that takes
+    // three messages with room to spare, each written when it waits.
     crate::run(|| {
         let (near, mut far) = pair();
         let tries = Rc::new(Cell::new(0));
@@ -134,8 +134,8 @@ fn deadlines_of_the_wait_and_of_the_scope_differ_in_their_error() {
 
 #[test]
 fn a_cancelled_wait_leaves_the_queue() {
-    // Goal: a waiter's link does not outlive its wait. Method: cancel the first of two readers, then
-    // write: the second gets it.
+    // Goal: a waiter's link does not outlive its wait. Method: cancel the first of two readers,
+    // then write: the second gets it.
     crate::run(|| {
         let (near, mut far) = pair();
         let place = Rc::new((Registration::new(), near));

@@ -24,22 +24,58 @@ const BLOCK_SHARE: usize = 4;
 /// The most bytes of closure or result that a task on a shared stack keeps in its block.
 const SHARED_PAYLOAD_BYTES_MAX: usize = 1024;
 
+/// How a result of type `T` is kept until it is taken: as it is, or boxed if it is large.
+trait Form<T> {
+    type Kept;
+    fn keep(value: T) -> Self::Kept;
+    fn give(kept: Self::Kept) -> T;
+}
+
+struct Plain;
+struct Boxed;
+
+impl<T> Form<T> for Plain {
+    type Kept = T;
+
+    #[inline(always)]
+    fn keep(value: T) -> T {
+        value
+    }
+
+    #[inline(always)]
+    fn give(kept: T) -> T {
+        kept
+    }
+}
+
+impl<T> Form<T> for Boxed {
+    type Kept = Box<T>;
+
+    fn keep(value: T) -> Box<T> {
+        Box::new(value)
+    }
+
+    fn give(kept: Box<T>) -> T {
+        *kept
+    }
+}
+
 /// A task and what its types need.
 #[repr(C)]
-struct Block<F, T> {
+struct Block<F, T, R: Form<T>> {
     task: Task,
-    payload: UnsafeCell<Payload<F, T>>,
+    payload: UnsafeCell<Payload<F, R::Kept>>,
 }
 
 #[repr(C)]
-union Payload<F, T> {
+union Payload<F, K> {
     /// Until the task starts.
     closure: ManuallyDrop<F>,
     /// Once it has ended.
-    result: ManuallyDrop<thread::Result<T>>,
+    result: ManuallyDrop<thread::Result<K>>,
 }
 
-impl<F: FnOnce() -> T, T> Block<F, T> {
+impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
     const VTABLE: TaskVtable = TaskVtable {
         run: Self::run,
         discard: Self::discard,
@@ -49,22 +85,30 @@ impl<F: FnOnce() -> T, T> Block<F, T> {
         block_bytes: size_of::<Self>() as u32,
     };
 
-    fn payload(task: &Task) -> *mut Payload<F, T> {
+    fn payload(task: &Task) -> *mut Payload<F, R::Kept> {
         // SAFETY: every task with this vtable is the first field of a block of these types; only
         // the offset of a field is computed.
         unsafe { (*(&raw const *task).cast::<Self>()).payload.get() }
     }
 
+    /// Runs the closure and keeps its result, or its panic.
+    ///
+    /// # Safety
+    /// The task is one of this vtable and has not started.
     unsafe fn run(task: &Task) {
         // SAFETY: the task has not started, so the payload is the closure; it is taken once. What
         // follows it is the result.
         unsafe {
             let closure = ManuallyDrop::take(&mut (*Self::payload(task)).closure);
-            let result = catch_unwind(AssertUnwindSafe(closure));
+            let result = catch_unwind(AssertUnwindSafe(|| R::keep(closure())));
             (*Self::payload(task)).result = ManuallyDrop::new(result);
         }
     }
 
+    /// Drops the closure unrun and notes that the task was cancelled.
+    ///
+    /// # Safety
+    /// As [`Self::run`].
     unsafe fn discard(task: &Task) {
         // SAFETY: as in `run`.
         unsafe {
@@ -75,14 +119,23 @@ impl<F: FnOnce() -> T, T> Block<F, T> {
         }
     }
 
+    /// Moves the result out.
+    ///
+    /// # Safety
+    /// The task is one of this vtable and has ended, its result is taken once, and `to` has room
+    /// for a `thread::Result<T>`.
     unsafe fn take(task: &Task, to: *mut u8) {
         // SAFETY: the task has ended and the result is taken once, to a place of its type.
         unsafe {
             let result = ManuallyDrop::take(&mut (*Self::payload(task)).result);
-            to.cast::<thread::Result<T>>().write(result);
+            to.cast::<thread::Result<T>>().write(result.map(R::give));
         }
     }
 
+    /// Drops the result.
+    ///
+    /// # Safety
+    /// The task is one of this vtable and has ended, and its result was not taken.
     unsafe fn drop_result(task: &Task) {
         // SAFETY: the task has ended and nobody has taken the result.
         let result = unsafe { ManuallyDrop::take(&mut (*Self::payload(task)).result) };
@@ -127,19 +180,20 @@ impl Scheduler {
         let stack_bytes = options.stack_bytes.unwrap_or(self.config.stack_bytes);
         let limit =
             if options.shared { SHARED_PAYLOAD_BYTES_MAX } else { stack_bytes / BLOCK_SHARE };
-        // SAFETY: as the caller says. A boxed closure is small, so boxing does not nest; the handle
-        // reads the result through the vtable, which knows its form.
+        // SAFETY: as the caller says. The handle reads the result through the vtable, which knows
+        // in which form it is kept.
         unsafe {
-            if size_of::<F>() > limit {
-                let closure: Box<dyn FnOnce() -> T + '_> = Box::new(closure);
-                self.spawn_block(options, stack_bytes, closure)
-            } else {
-                self.spawn_block(options, stack_bytes, closure)
+            if size_of::<F>().max(size_of::<T>()) <= limit {
+                return self.spawn_block::<F, T, Plain>(options, stack_bytes, closure);
             }
+            let closure: Box<dyn FnOnce() -> T + '_> = Box::new(closure);
+            self.spawn_block::<_, T, Boxed>(options, stack_bytes, closure)
         }
     }
 
-    unsafe fn spawn_block<F, T>(
+    /// # Safety
+    /// As [`Scheduler::spawn`].
+    unsafe fn spawn_block<F, T, R>(
         &self,
         options: SpawnOptions,
         stack_bytes: usize,
@@ -147,6 +201,7 @@ impl Scheduler {
     ) -> Result<RawHandle, StackError>
     where
         F: FnOnce() -> T,
+        R: Form<T>,
     {
         let slots = self.slots.get();
         // SAFETY: the table is borrowed for short calls that run nothing of the user's.
@@ -154,14 +209,14 @@ impl Scheduler {
             (*slots).reserve().map_err(|_| out_of_memory())?;
             self.queue.reserve((*slots).len() + 2).map_err(|_| out_of_memory())?;
         }
-        let (block, home, context, flags) = self.place::<F, T>(&options, stack_bytes)?;
+        let (block, home, context, flags) = self.place::<Block<F, T, R>>(&options, stack_bytes)?;
         // SAFETY: `place` gave memory for a block of these types.
         unsafe {
             let slot = (*slots).next();
             (&raw mut (*block.as_ptr()).task).write(Task {
                 context: Cell::new(context),
                 scheduler: self,
-                vtable: &Block::<F, T>::VTABLE,
+                vtable: &Block::<F, T, R>::VTABLE,
                 id: self.next_id(),
                 slot,
                 errno: Cell::new(0),
@@ -170,6 +225,7 @@ impl Scheduler {
                 woken: Cell::new(Woken::Ready),
                 kind: Cell::new(WaitKind::None),
                 has_handle: Cell::new(true),
+                raised: Cell::new(false),
                 home: Cell::new(home),
                 timer: UnsafeCell::new(Timer::new()),
                 waiter: Waiter::of_task(),
@@ -190,43 +246,34 @@ impl Scheduler {
 
     /// Finds a place for a block, and lays out the first frame if the stack is the task's own.
     #[inline]
-    fn place<F, T>(
+    fn place<B>(
         &self,
         options: &SpawnOptions,
         stack_bytes: usize,
-    ) -> Result<(NonNull<Block<F, T>>, Home, Context, u8), StackError>
-    where
-        F: FnOnce() -> T,
-    {
+    ) -> Result<(NonNull<B>, Home, Context, u8), StackError> {
         let cancel = if self.shutting_down.get() { flag::CANCEL } else { 0 };
         if options.shared {
             return self.place_shared(cancel);
         }
         let stack = stack::with_pool(|pool| pool.take(stack_bytes))?;
         let top = stack.top().as_ptr();
-        let align = align_of::<Block<F, T>>().max(64);
-        let address = (top as usize - size_of::<Block<F, T>>()) & !(align - 1);
+        let align = align_of::<B>().max(64);
+        let address = (top as usize - size_of::<B>()) & !(align - 1);
         let block = top.wrapping_sub(top as usize - address);
         let limit = stack.limit().as_ptr();
-        // SAFETY: the block takes a quarter of the stack at most (the closure was boxed otherwise),
-        // is aligned for its types and for a frame below it, and the stack stays until `free`.
+        // SAFETY: the block takes little more than a quarter of the stack (its parts were boxed
+        // otherwise), is aligned for its types and for a frame below it, and the stack stays until
+        // `free`.
         let context = unsafe { arch::prepare(block, limit, main, block) };
         let home = Home { private: stack.into_raw() };
         // SAFETY: inside the stack, so not null.
         Ok((unsafe { NonNull::new_unchecked(block.cast()) }, home, context, cancel))
     }
 
-    fn place_shared<F, T>(
-        &self,
-        flags: u8,
-    ) -> Result<(NonNull<Block<F, T>>, Home, Context, u8), StackError>
-    where
-        F: FnOnce() -> T,
-    {
+    fn place_shared<B>(&self, flags: u8) -> Result<(NonNull<B>, Home, Context, u8), StackError> {
         let stack = self.shared_stack()?;
-        let bytes = size_of::<Block<F, T>>();
-        assert!(align_of::<Block<F, T>>() <= saver::ALIGN, "over-aligned closure or result");
-        let block = saver::take(bytes).ok_or_else(out_of_memory)?;
+        assert!(align_of::<B>() <= saver::ALIGN, "over-aligned closure or result");
+        let block = saver::take(size_of::<B>()).ok_or_else(out_of_memory)?;
         let checked = if self.config.check_shared_stacks { flag::CHECKED } else { 0 };
         let home = Home { shared: SharedHome { stack, saved: std::ptr::null_mut() } };
         Ok((block.cast(), home, Context::NONE, flags | checked | flag::SHARED | flag::AWAY))
@@ -271,6 +318,9 @@ pub(super) fn out_of_memory() -> StackError {
 }
 
 /// As [`Scheduler::free`]; needs no scheduler.
+///
+/// # Safety
+/// As there.
 unsafe fn free(task: *const Task) {
     // SAFETY: nothing refers to the task. Its home is that which `place` noted for its kind.
     unsafe {
@@ -290,7 +340,7 @@ unsafe fn free(task: *const Task) {
 ///
 /// # Safety
 /// `task` is a task that has not started and whose stack this is.
-pub(super) unsafe extern "C" fn main(task: *mut u8, _value: usize) -> ! {
+pub(super) unsafe extern "C" fn main(task: *mut u8, _value: arch::Value) -> ! {
     // SAFETY: as the caller says.
     unsafe {
         let task = &*task.cast::<Task>();

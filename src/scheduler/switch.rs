@@ -27,7 +27,7 @@ impl Scheduler {
     pub(crate) fn park(&self, kind: WaitKind, deadline_ns: u64) -> Woken {
         let me = self.current_task();
         let mut deadline_ns = deadline_ns;
-        if thread::panicking() {
+        if thread::panicking() && self.is_unwinding(me) {
             return self.park_alone(me, kind, deadline_ns);
         }
         if me.is_cancelled() {
@@ -69,6 +69,14 @@ impl Scheduler {
         unsafe { (*self.wheel.get()).cancel(NonNull::new_unchecked(task.timer.get())) };
     }
 
+    /// Whether, on a thread that is panicking, it is this task that unwinds. It is, unless the
+    /// thread was unwinding before it entered the runtime (to drop it, say): then a task is taken
+    /// to unwind once its cancellation was raised.
+    #[cold]
+    pub(crate) fn is_unwinding(&self, task: &Task) -> bool {
+        !self.entered_panicking.get() || task.raised.get()
+    }
+
     /// Parks while the thread is unwinding: the loop runs this task and no other.
     #[cold]
     fn park_alone(&self, me: &Task, kind: WaitKind, deadline_ns: u64) -> Woken {
@@ -82,11 +90,14 @@ impl Scheduler {
     /// Lets the other ready tasks run first.
     #[inline(always)]
     pub(crate) fn yield_now(&self) {
-        if (self.queue.is_empty() && self.budget.get() > 0) || thread::panicking() {
-            self.budget.set(self.budget.get().saturating_sub(1));
+        if self.queue.is_empty() && self.budget.get() > 0 {
+            self.budget.set(self.budget.get() - 1);
             return;
         }
         let me = self.current_task();
+        if thread::panicking() && self.is_unwinding(me) {
+            return;
+        }
         me.state.set(State::Ready);
         self.queue.push(me);
         // SAFETY: the task is the current one and in the queue, so it will be entered again.
@@ -104,6 +115,22 @@ impl Scheduler {
         unsafe {
             me.errno.set(*self.errno);
             let next = self.next();
+            arch::switch(me.context.as_ptr(), next, 0);
+            *self.errno = me.errno.get();
+        }
+    }
+
+    /// Switches from the current task to the loop, which comes back as soon as it has done what
+    /// `visit` says.
+    ///
+    /// # Safety
+    /// `visit` is set, by the current task.
+    pub(super) unsafe fn visit_loop(&self) {
+        let me = self.current_task();
+        // SAFETY: as in `switch_away`; the loop enters the task again.
+        unsafe {
+            me.errno.set(*self.errno);
+            let next = self.enter_loop();
             arch::switch(me.context.as_ptr(), next, 0);
             *self.errno = me.errno.get();
         }

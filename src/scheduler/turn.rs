@@ -9,14 +9,15 @@
 //!          nothing to do           ->  sleep in epoll until the next deadline or for ever
 //! ```
 //!
-//! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed. There
-//! is no tick: with nothing due, a sleeping runtime makes no system call at all.
+//! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed.
+//! There is no tick: with nothing due, a sleeping runtime makes no system call at all.
 
 use super::inbox::Message;
 use super::switch::BUDGET;
 use super::task::{State, Task, Woken, flag};
 use super::{Scheduler, count, wait};
 use crate::arch;
+use crate::stack;
 use crate::sys;
 
 impl Scheduler {
@@ -33,6 +34,9 @@ impl Scheduler {
     /// Prepares for the next task to be entered, sleeping if there is none.
     fn turn(&self) -> &Task {
         count(&self.counters.turns);
+        if let Some(visitor) = self.visited() {
+            return visitor;
+        }
         self.hide_checked();
         self.free_ended();
         let handoff = self.handoff.replace(std::ptr::null());
@@ -192,14 +196,22 @@ impl Scheduler {
 ///
 /// # Safety
 /// `scheduler` is the scheduler that owns the stack.
-unsafe extern "C" fn main(scheduler: *mut u8, _value: usize) -> ! {
+unsafe extern "C" fn main(scheduler: *mut u8, _value: arch::Value) -> ! {
     // SAFETY: as the caller says; it outlives its loop.
     let scheduler = unsafe { &*scheduler.cast::<Scheduler>() };
     loop {
         let task = scheduler.turn();
         let context = scheduler.start(task);
+        // Canaries are looked at here, so with these every task comes back here when it stops.
+        let has_canaries = stack::has_canaries();
+        if has_canaries {
+            scheduler.budget.set(0);
+        }
         // SAFETY: the task is ready and its stack is in place; the loop is entered again through
         // the context saved here.
         unsafe { arch::switch(scheduler.loop_context.as_ptr(), context, 0) };
+        if has_canaries {
+            scheduler.check_canary(task);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The panics by which waits end early: raised past the panic hook, caught at a task's root or by
 //! the deadline scope that ran out.
 
-use std::any::Any;
+use super::Scheduler;
 use std::panic::resume_unwind;
 
 /// What a cancelled coroutine's `join` brings back as its error.
@@ -32,24 +32,28 @@ pub(crate) struct Expired;
 /// Unwinds the current task because it is cancelled.
 #[cold]
 pub(crate) fn cancelled() -> ! {
-    raise(Box::new(Cancelled))
+    refuse_while_unwinding();
+    if let Some(scheduler) = Scheduler::current() {
+        scheduler.current_task().raised.set(true);
+    }
+    resume_unwind(Box::new(Cancelled))
 }
 
 /// Unwinds the current task up to the deadline scope that ran out.
 #[cold]
 pub(crate) fn expired() -> ! {
-    raise(Box::new(Expired))
+    refuse_while_unwinding();
+    resume_unwind(Box::new(Expired))
 }
 
-/// Raises `payload`; in a destructor of a thread that is unwinding already, where a second panic
-/// would abort without a word, says why it aborts.
-fn raise(payload: Box<dyn Any + Send>) -> ! {
-    if std::thread::panicking() {
+/// Ends the process if the current task unwinds already, where a second panic would abort without a
+/// word. The scheduler lets no wait of such a task be cancelled, so this does not happen.
+fn refuse_while_unwinding() {
+    let unwinding = |scheduler: &Scheduler| scheduler.is_unwinding(scheduler.current_task());
+    if std::thread::panicking() && Scheduler::current().is_none_or(unwinding) {
         eprintln!(
-            "cove: a destructor waits while its coroutine unwinds, and the coroutine was cancelled \
-             or its time ran out meanwhile. Aborting."
+            "cove: a wait inside a destructor was to be cancelled during unwinding. Aborting."
         );
         std::process::abort();
     }
-    resume_unwind(payload)
 }

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::io::Write;
 use std::ptr::NonNull;
 use std::sync::Once;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
 use super::config::{Guard, StackConfig};
 use crate::sys::{limits, mmap, page_size};
@@ -31,6 +31,9 @@ const MAPPINGS_LEFT_MIN: isize = 64;
 /// between two that refill it can at worst double a budget that is a quarter of the limit or less,
 /// so the limit holds.
 static MAPPINGS_BUDGET: AtomicIsize = AtomicIsize::new(0);
+
+/// Set with the first canary, for good.
+static HAS_CANARIES: AtomicBool = AtomicBool::new(false);
 
 /// Where a slab stands in the chain of guards. See the module's drawing.
 #[derive(Debug)]
@@ -144,7 +147,14 @@ pub(super) fn map_count_max() -> usize {
     limits::map_count_max().unwrap_or(65_530)
 }
 
+/// Whether any stack of the process has had a canary in the place of a guard.
+#[inline]
+pub(crate) fn has_canaries() -> bool {
+    HAS_CANARIES.load(Ordering::Relaxed)
+}
+
 fn say_canary_once() {
+    HAS_CANARIES.store(true, Ordering::Relaxed);
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         say(format_args!(

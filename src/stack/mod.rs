@@ -43,6 +43,7 @@ mod class;
 mod config;
 mod error;
 mod guard;
+pub(crate) mod overflow;
 mod pool;
 mod private;
 mod registry;
@@ -55,6 +56,7 @@ mod tests;
 
 pub use config::{Guard, StackConfig};
 pub use error::StackError;
+pub(crate) use guard::has_canaries;
 pub(crate) use pool::{StackPool, StackStats};
 pub(crate) use private::Stack;
 pub(crate) use registry::{Location, locate};

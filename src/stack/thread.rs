@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::config::StackConfig;
+use super::overflow;
 use super::pool::StackPool;
 
 thread_local! {
@@ -23,7 +24,10 @@ pub(crate) fn with_pool<R>(f: impl FnOnce(&mut StackPool) -> R) -> R {
     let mut f = Some(f);
     let with_own = POOL.try_with(|pool| {
         let f = f.take().expect("called once");
-        f(pool.borrow_mut().get_or_insert_with(|| StackPool::new(StackConfig::default())))
+        f(pool.borrow_mut().get_or_insert_with(|| {
+            overflow::prepare_thread();
+            StackPool::new(StackConfig::default())
+        }))
     });
     match (with_own, f) {
         (Ok(result), _) => result,
@@ -35,6 +39,7 @@ pub(crate) fn with_pool<R>(f: impl FnOnce(&mut StackPool) -> R) -> R {
 /// Replaces the thread's pool by an empty one with this configuration. Stacks of the old one stay
 /// valid until they are given back or dropped; they are not reused.
 pub(crate) fn set_pool_config(config: StackConfig) {
+    overflow::prepare_thread();
     // An error means that the thread is ending: whatever pool it gets now is temporary.
     let _ = POOL.try_with(|pool| *pool.borrow_mut() = Some(StackPool::new(config)));
 }

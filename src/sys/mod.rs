@@ -15,6 +15,7 @@ mod address;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod file;
 pub(crate) mod limits;
 pub(crate) mod mmap;
 pub(crate) mod process;
@@ -22,6 +23,7 @@ pub(crate) mod real;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod thread;
+pub(crate) mod unwind;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};

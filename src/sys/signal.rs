@@ -61,6 +61,18 @@ pub(crate) unsafe fn install_handler(
     unsafe { exchange(signal, &action) }
 }
 
+/// The action of `signal` at this moment.
+///
+/// # Errors
+/// EINVAL for a number that is no signal.
+pub(crate) fn action_of(signal: c_int) -> io::Result<Action> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: nothing is installed, and `action` is writable.
+    cvt(unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it filled the action.
+    Ok(Action(unsafe { action.assume_init() }))
+}
+
 /// Makes `previous` the action of `signal` again.
 ///
 /// # Safety
@@ -289,6 +301,11 @@ impl SignalMask {
 }
 
 impl Action {
+    /// Whether it is a function, and neither the default nor to ignore the signal.
+    pub(crate) fn is_handler(&self) -> bool {
+        !matches!(self.0.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
+    }
+
     /// What the kernel does when nobody asked for anything.
     fn default_action() -> Action {
         // SAFETY: sigaction is integers and an optional function, for which zeroes are valid; and

@@ -96,18 +96,12 @@ pub fn yield_now() {
     match Scheduler::current() {
         Some(scheduler) => {
             scheduler.yield_now();
-            if scheduler.current_task().is_cancelled() {
-                cancelled();
+            let task = scheduler.current_task();
+            if task.is_cancelled() && !(std::thread::panicking() && scheduler.is_unwinding(task)) {
+                unwind::cancelled();
             }
         }
         None => std::thread::yield_now(),
-    }
-}
-
-#[cold]
-fn cancelled() {
-    if !std::thread::panicking() {
-        unwind::cancelled();
     }
 }
 

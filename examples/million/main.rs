@@ -1,0 +1,137 @@
+//! A million coroutines on one thread: what each costs in time and memory, and how late timers are.
+//!
+//! ```text
+//! cargo run --release --example million -- [--count N] [--stack private|shared|both]
+//!     [--stack-bytes B] [--seconds S] [--idle S] [--json]
+//! ```
+//!
+//! Each coroutine sleeps to a deadline of its own, sends a message through a channel and returns a
+//! value; all values are added up, so that one which did not run is found. `job.rs` holds that,
+//! `measure.rs` says what is measured and how, `report.rs` shows it.
+//!
+//! Each kind of stack has a process of its own, so that neither finds memory that the other left
+//! behind, and each has its own peak.
+
+mod job;
+mod measure;
+mod report;
+
+use clap::{Parser, ValueEnum};
+use indicatif::ProgressBar;
+use report::{Report, Run};
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::io::IsTerminal as _;
+use std::process::{Command, ExitCode, Stdio};
+
+/// A million coroutines on one thread: what each costs in time and memory.
+#[derive(Clone, Debug, Parser)]
+struct Options {
+    /// How many coroutines there are.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// The kinds of stack, one after the other.
+    #[arg(long, value_enum, default_value_t = Stacks::Both)]
+    stack: Stacks,
+    /// The size of a private stack.
+    #[arg(long, default_value_t = 131_072)]
+    stack_bytes: usize,
+    /// The deadlines are spread over this many seconds.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+    /// First leave all of them parked for this many seconds, with no timer due.
+    #[arg(long, default_value_t = 0.0, value_parser = seconds)]
+    idle: f64,
+    /// Print one JSON object, and nothing else.
+    #[arg(long)]
+    json: bool,
+    /// Do the job for one kind of stack, in this process; print its figures as JSON.
+    #[arg(long, hide = true)]
+    child: Option<Kind>,
+    /// How many times as long as foreseen the coroutines may take to be made.
+    #[arg(long, hide = true, default_value_t = 2)]
+    patience: u32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Stacks {
+    Private,
+    Shared,
+    Both,
+}
+
+/// What the coroutines of a run live on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Private,
+    Shared,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=1e6).contains(&seconds) => Ok(seconds),
+        _ => Err(String::from("not a number of seconds from 0 to 1e6")),
+    }
+}
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let options = Options::parse();
+    if let Some(kind) = options.child {
+        return child(&options, kind);
+    }
+    let kinds: &[Kind] = match options.stack {
+        Stacks::Private => &[Kind::Private],
+        Stacks::Shared => &[Kind::Shared],
+        Stacks::Both => &[Kind::Private, Kind::Shared],
+    };
+    let mut runs = Vec::new();
+    for kind in kinds {
+        let run = in_child(*kind)?;
+        if !options.json {
+            println!("{}", report::table(&run));
+        }
+        runs.push(run);
+    }
+    let good = runs.iter().all(Run::is_good);
+    if options.json {
+        println!("{}", serde_json::to_string(&Report { runs })?);
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The job's process: tells its figures, or nothing if making the coroutines took too long.
+fn child(options: &Options, kind: Kind) -> Result<ExitCode, Box<dyn Error>> {
+    let shown = !options.json && std::io::stderr().is_terminal();
+    let bar = if shown { ProgressBar::new(options.count.into()) } else { ProgressBar::hidden() };
+    let run = cove::run(|| job::run(options, kind, &bar))?;
+    bar.finish_and_clear();
+    if let Some(run) = run {
+        println!("{}", serde_json::to_string(&run)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs this program again for one kind of stack; more patiently if the first deadline came before
+/// the last coroutine was made.
+fn in_child(kind: Kind) -> Result<Run, Box<dyn Error>> {
+    for patience in [2, 6, 20] {
+        let name = kind.to_possible_value().expect("a kind has a name");
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(std::env::args_os().skip(1)).args(["--child", name.get_name()]);
+        command.args(["--patience", &patience.to_string()]).stderr(Stdio::inherit());
+        let output = command.output()?;
+        if !output.status.success() {
+            return Err(format!(
+                "the run on {} stacks ended by {}",
+                name.get_name(),
+                output.status
+            )
+            .into());
+        }
+        if !output.stdout.is_empty() {
+            return Ok(serde_json::from_slice(&output.stdout)?);
+        }
+    }
+    Err("the coroutines cannot be made in a time that can be foreseen".into())
+}

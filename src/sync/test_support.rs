@@ -1,0 +1,70 @@
+//! What the tests of this folder share.
+
+use crate::scheduler::Scheduler;
+use crate::scheduler::unwind::{Cancelled, Expired};
+use crate::sys::clock;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+/// A time that passes in a test.
+pub(super) const SHORT: Duration = Duration::from_millis(5);
+
+/// A time that no test waits for, unless something is wrong.
+pub(super) const LONG: Duration = Duration::from_secs(20);
+
+/// Lets the other ready coroutines run until they wait.
+pub(super) fn settle() {
+    for _ in 0..8 {
+        crate::task::yield_now();
+    }
+}
+
+/// Lets other coroutines and threads run until `condition` holds.
+pub(super) fn until(condition: impl Fn() -> bool) {
+    let deadline_ns = clock::deadline_ns(LONG);
+    while !condition() {
+        assert!(clock::monotonic_ns() < deadline_ns, "nothing happens");
+        crate::task::yield_now();
+        std::thread::yield_now();
+    }
+}
+
+/// Runs `function` in a deadline scope; none if that ran out.
+pub(super) fn within<T>(timeout: Duration, function: impl FnOnce() -> T) -> Option<T> {
+    let task = Scheduler::current().expect("a runtime").current_task();
+    let outer = task.extra_or_default().scope_deadline_ns.replace(clock::deadline_ns(timeout));
+    let result = catch_unwind(AssertUnwindSafe(function));
+    task.extra_or_default().scope_deadline_ns = outer;
+    match result {
+        Ok(value) => Some(value),
+        Err(reason) if reason.is::<Expired>() => None,
+        Err(reason) => resume_unwind(reason),
+    }
+}
+
+/// Asserts that a join says that the coroutine was cancelled.
+pub(super) fn assert_cancelled<T>(result: std::thread::Result<T>) {
+    assert!(result.err().expect("the coroutine has ended by itself").is::<Cancelled>());
+}
+
+/// Runs `work` on `runtimes` threads with a runtime, by `coroutines` coroutines each, and on as
+/// many threads without one as `threads` says; waits for all.
+pub(super) fn crowd(runtimes: usize, coroutines: usize, threads: usize, work: impl Fn() + Sync) {
+    let work = &work;
+    std::thread::scope(|scope| {
+        for _ in 0..runtimes {
+            scope.spawn(|| {
+                crate::run(|| {
+                    crate::scope(|scope| {
+                        for _ in 0..coroutines {
+                            scope.spawn(work);
+                        }
+                    });
+                });
+            });
+        }
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+}

@@ -1,0 +1,85 @@
+//! Walking the frames of a stack: the unwinder that std links (Itanium C++ ABI, Exception Handling,
+//! level I). It only reads, allocates nothing, and takes no lock where the C library has
+//! `_dl_find_object` (glibc 2.35); before that it takes the loader's.
+
+use libc::{c_int, c_void};
+use std::ops::ControlFlow;
+
+/// The unwinder's view of a frame; opaque.
+#[repr(C)]
+struct UnwindContext {
+    private: [u8; 0],
+}
+
+type Trace = unsafe extern "C" fn(*mut UnwindContext, *mut c_void) -> c_int;
+
+/// Goes on with the frame's caller.
+const URC_NO_REASON: c_int = 0;
+/// Ends the walk; any other value than the one above does.
+const URC_NORMAL_STOP: c_int = 4;
+
+unsafe extern "C" {
+    fn _Unwind_Backtrace(trace: Trace, argument: *mut c_void) -> c_int;
+    fn _Unwind_GetIPInfo(context: *mut UnwindContext, is_exact: *mut c_int) -> usize;
+}
+
+/// Calls `look` with the return address of each frame, innermost first, until it breaks or the
+/// stack ends. The place where a signal interrupted code is given as the address after it, so that
+/// the byte before each address belongs to the instruction in question.
+///
+/// `look` must not unwind.
+#[inline(always)]
+pub(crate) fn each_frame<F: FnMut(usize) -> ControlFlow<()>>(mut look: F) {
+    /// # Safety
+    /// `look` is the function below, and `context` the unwinder's.
+    unsafe extern "C" fn trace<F: FnMut(usize) -> ControlFlow<()>>(
+        context: *mut UnwindContext,
+        look: *mut c_void,
+    ) -> c_int {
+        let mut is_exact = 0;
+        // SAFETY: the context is the unwinder's own, for the time of this call.
+        let pc = unsafe { _Unwind_GetIPInfo(context, &raw mut is_exact) };
+        if pc == 0 {
+            return URC_NORMAL_STOP;
+        }
+        // SAFETY: `each_frame` passes the function of this type, and keeps it meanwhile.
+        let look = unsafe { &mut *look.cast::<F>() };
+        match look(pc + usize::from(is_exact != 0)) {
+            ControlFlow::Continue(()) => URC_NO_REASON,
+            ControlFlow::Break(()) => URC_NORMAL_STOP,
+        }
+    }
+    // SAFETY: the walk only reads the present stack and the unwinding tables. How it ended is of no
+    // interest: what was reported until then is what there is.
+    let _ = unsafe { _Unwind_Backtrace(trace::<F>, (&raw mut look).cast()) };
+}
+
+/// Whether `address` lies in the program or in a library that is loaded.
+pub(crate) fn is_in_object(address: usize) -> bool {
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: any address may be asked for, and `found` is writable.
+    unsafe { libc::dladdr(address as *const c_void, found.as_mut_ptr()) != 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_begin_at_the_caller_and_end_by_themselves() {
+        // Goal: the walk is of this stack, stops when told, and ends. Method: count with and
+        // without a limit; the test harness has at least a handful of frames below.
+        let count = |limit: usize| {
+            let mut frames = 0;
+            each_frame(|pc| {
+                assert_ne!(pc, 0);
+                frames += 1;
+                if frames == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            frames
+        };
+        assert_eq!(count(2), 2);
+        let all = count(usize::MAX);
+        assert!((5..1000).contains(&all), "{all}");
+    }
+}

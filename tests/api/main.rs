@@ -1,0 +1,6 @@
+//! The public API as its users see it: one binary, one module per subject.
+
+mod cancel;
+mod scope;
+mod shared;
+mod spawn;
