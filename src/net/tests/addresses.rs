@@ -29,7 +29,7 @@ fn every_form_agrees_with_std() {
     assert_eq!(all(("127.0.0.1".to_owned(), 80)), [address]);
     assert_eq!(all("127.0.0.1:80"), [address]);
     assert_eq!(all("[::1]:80".to_owned()).len(), 1);
-    assert_eq!(all(&&[address, address][..]), [address, address]);
+    assert_eq!(all(&[address, address][..]), [address, address]);
     crate::run(|| assert!(all("localhost:80").contains(&address)));
 }
 

@@ -31,8 +31,8 @@ fn ten_messages(mut stream: impl Read + Write) {
 
 #[test]
 fn echo_over_each_kind_of_stream() {
-    // Goal: listeners and streams work together. Method: ten messages over TCP, over a Unix listener
-    // and over a pair.
+    // Goal: listeners and streams work together. Method: ten messages over TCP, over a Unix
+    // listener and over a pair.
     crate::run(|| {
         let (tcp, address) = listener();
         let server = crate::spawn(move || echo(tcp.accept()?.0));
