@@ -1,7 +1,7 @@
 //! How connections end: half closed, reset, hung up, with data before the end.
 
 use super::{kind, tcp_pair, unix_pair};
-use crate::net::Shutdown;
+use crate::net::{Shutdown, UnixStream};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -68,6 +68,46 @@ fn data_behind_the_urgent_mark_is_read() {
         drop(far);
         assert_eq!(reader.join().expect("reader").expect("read"), "frontback");
     });
+}
+
+#[test]
+fn data_behind_a_passed_descriptor_is_read() {
+    // Goal: a read of a Unix stream that stops behind a descriptor has not drained it. Method:
+    // bytes with a descriptor, then more, all before the kernel is asked.
+    crate::run(|| {
+        let (mut near, far) = unix_pair();
+        let reader = crate::spawn(move || {
+            let mut buffer = [0; 64];
+            (near.read(&mut buffer).expect("front"), near.read(&mut buffer).expect("back"))
+        });
+        crate::task::yield_now();
+        send_with_descriptor(&far, b"front");
+        (&far).write_all(b"and back").expect("write");
+        assert_eq!(reader.join().expect("reader"), (5, 8));
+    });
+}
+
+/// Sends `bytes` and a duplicate of the sender itself.
+fn send_with_descriptor(to: &UnixStream, bytes: &[u8]) {
+    // SAFETY: zeroes are valid for both; every pointer set below leads to memory of the size set
+    // with it, which lives through the call; the control buffer has room for one descriptor.
+    unsafe {
+        let mut control = [0_u64; 4];
+        let mut part: libc::iovec = std::mem::zeroed();
+        part.iov_base = bytes.as_ptr().cast_mut().cast();
+        part.iov_len = bytes.len();
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(4) as _;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(to.as_raw_fd());
+        assert_eq!(libc::sendmsg(to.as_raw_fd(), &message, 0), bytes.len() as isize);
+    }
 }
 
 #[test]
