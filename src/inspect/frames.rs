@@ -82,12 +82,13 @@ impl Namer {
 fn trim(frames: &[Frame], root: Root) -> &[Frame] {
     let first = frames.iter().position(|frame| !frame.is_scheduler()).unwrap_or(0);
     let frames = &frames[first..];
-    let end = match (root, frames.split_last()) {
-        // The outermost one is the scheduler's in any case, known to the linker only as `main`.
-        (Root::Coroutine, Some((_, inner))) => {
-            inner.iter().rposition(|frame| !frame.is_scheduler() && !frame.is_root_glue())
+    let end = match root {
+        Root::Coroutine => frames
+            .iter()
+            .rposition(|frame| !(frame.is_scheduler() || frame.is_root_glue() || frame.is_main())),
+        Root::Thread => {
+            frames.iter().position(Frame::is_thread_start).and_then(|at| at.checked_sub(1))
         }
-        _ => frames.iter().position(Frame::is_thread_start).and_then(|at| at.checked_sub(1)),
     };
     end.map_or(frames, |last| &frames[..=last])
 }
@@ -98,6 +99,11 @@ impl Frame {
         let file = self.file.as_deref().unwrap_or_default();
         SCHEDULER_NAMES.iter().any(|prefix| name.starts_with(prefix))
             || SCHEDULER_FILES.iter().any(|prefix| file.starts_with(prefix))
+    }
+
+    /// The first function of a coroutine, in programs with line tables only.
+    fn is_main(&self) -> bool {
+        self.function.as_deref() == Some("main") && self.file.is_none()
     }
 
     fn is_thread_start(&self) -> bool {
@@ -159,6 +165,7 @@ mod tests {
             frame("call_once<F>", "/rustc/1/library/core/src/ops/function.rs"),
             frame("run", &format!("{own}spawn.rs")),
             root("main"),
+            frame("start_address", &format!("{own}x86_64.rs")),
         ];
         assert_eq!(trim(&frames, Root::Coroutine), &frames[1..2]);
         assert_eq!(trim(&frames[..1], Root::Coroutine), &frames[..1]);
