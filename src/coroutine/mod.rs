@@ -28,7 +28,7 @@
 //!   (gone)            Complete                    (gone)
 //! ```
 //!
-//! Where things lie: the control block ([`Control`]) and the closure sit at the top of the
+//! Where things lie: the control block and the closure sit at the top of the
 //! coroutine's own stack, so that making a coroutine allocates nothing but the stack. Values pass
 //! by pointer: each side hands over the address of a slot in its own frame.
 //!

@@ -51,9 +51,19 @@ impl RunQueue {
         self.tail.get() == self.head.get()
     }
 
+    /// Forgets all, in a forked child that has none of them.
+    pub(super) fn forget(&self) {
+        self.head.set(self.tail.get());
+    }
+
     /// Makes room for `tasks` tasks in all.
     #[inline]
     pub(crate) fn reserve(&self, tasks: usize) -> Result<(), TryReserveError> {
+        if self.is_empty() {
+            // Those who spawn and run a few at a time stay in the part that is in the cache.
+            self.head.set(0);
+            self.tail.set(0);
+        }
         if tasks > self.mask.get() { self.grow(tasks + 1) } else { Ok(()) }
     }
 

@@ -56,6 +56,18 @@ impl SharedStacks {
         SharedStacks { stacks: Vec::new(), next: 0 }
     }
 
+    /// Forgets who lies on the stacks, but for `kept`, in a forked child that has none of the
+    /// others.
+    pub(super) fn forget_others(&self, kept: *const Task) {
+        for stack in &self.stacks {
+            // SAFETY: the stacks in the list are live.
+            let owner = unsafe { &(**stack).owner };
+            if owner.get() != kept {
+                owner.set(std::ptr::null());
+            }
+        }
+    }
+
     /// Gives the stacks back to the pool. No task may be left.
     pub(super) fn clear(&mut self) {
         for stack in self.stacks.drain(..) {
@@ -97,8 +109,9 @@ impl Scheduler {
     /// Brings a task's stack in. None if the stack cannot be had now; the task is queued again.
     pub(super) fn bring_in<'a>(&self, task: &'a Task) -> Option<&'a Task> {
         count(&self.counters.swaps);
-        // SAFETY: only tasks on shared stacks are ever away; their stacks outlive them.
+        // SAFETY: only tasks on shared stacks are ever away.
         let mut home = unsafe { task.home.get().shared };
+        // SAFETY: a shared stack outlives its tasks.
         let shared = unsafe { &*home.stack };
         if task.has(flag::CHECKED) {
             self.reveal(task, shared);
@@ -117,7 +130,7 @@ impl Scheduler {
             let (top, limit) = (shared.stack.top().as_ptr(), shared.stack.limit().as_ptr());
             let argument = (&raw const *task).cast_mut().cast();
             // SAFETY: the stack has no owner's bytes on it any more.
-            task.context.set(unsafe { arch::prepare(top, limit, spawn::main, argument) });
+            task.context.set(unsafe { arch::prepare(top, limit, task.vtable.main, argument) });
         } else if let Some(saved) = NonNull::new(home.saved) {
             restore(task, shared, saved);
             home.saved = std::ptr::null_mut();
