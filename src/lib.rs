@@ -20,6 +20,7 @@ mod stack;
 mod sys;
 mod timer;
 
+pub use inspect::{Metrics, metrics};
 pub use runtime::{
     Builder, RemoteJoinHandle, Runtime, RuntimeHandle, ShutdownError, run, runtime_handle,
 };

@@ -194,6 +194,14 @@ impl Queue {
         if self.is_empty() { None } else { NonNull::new(self.head) }
     }
 
+    /// The members, first the one that has waited longest.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = NonNull<Link>> + '_ {
+        // SAFETY: the members are valid by the contract they were pushed under.
+        std::iter::successors(self.front(), |link| unsafe {
+            NonNull::new(link.as_ref().next.get()).filter(|next| next.as_ptr() != END)
+        })
+    }
+
     /// Adds `link` behind all others.
     ///
     /// # Safety

@@ -1,11 +1,12 @@
 //! Coroutine-local variables: [`std::thread_local!`] for coroutines.
 //!
 //! A variable is made when its coroutine first asks for it, and lies behind an `Rc` in a list that
-//! hangs off the control block. [`LocalKey::with`] holds a count of its own while it lends the value
-//! out, and never borrows the list while code of the program runs (initialisers, destructors, the
-//! closure), so each of these may use any variable.
+//! hangs off the control block. [`LocalKey::with`] holds a count of its own while it lends the
+//! value out, and never borrows the list while code of the program runs (initialisers, destructors,
+//! the closure), so each of these may use any variable.
 //!
-//! Where no coroutine runs, on a thread without a runtime, a key stands for a variable of the thread.
+//! Where no coroutine runs, on a thread without a runtime, a key stands for a variable of the
+//! thread.
 
 use crate::scheduler::Scheduler;
 use crate::scheduler::task::Task;
@@ -42,9 +43,9 @@ use std::{fmt, thread};
 /// ```
 ///
 /// # Destructors
-/// They run when the coroutine ends, by return, panic or cancellation, the last variable made first.
-/// A destructor may use other variables, also ones that it is the first to use; a variable whose own
-/// destructor has begun is gone ([`AccessError`]). If one panics, the others still run.
+/// They run when the coroutine ends, by return, panic or cancellation, the last variable made
+/// first. A destructor may use other variables, also ones that it is the first to use; a variable
+/// whose own destructor has begun is gone ([`AccessError`]). If one panics, the others still run.
 #[macro_export]
 macro_rules! coroutine_local {
     () => {};

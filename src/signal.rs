@@ -14,12 +14,13 @@
 //! allocates nothing and takes no lock (signal-safety(7)).
 //!
 //! # State of the process
-//! A signal's action belongs to the whole process. The first use of a signal here installs a handler
-//! for it, which stays until the process ends: from then on the signal does not end the process any
-//! more, whether somebody waits for it or not. A handler that was there before is called as well,
-//! after ours; the default action and "ignore" are replaced. A handler that somebody else installs
-//! later replaces ours, unless it calls it in turn. Handlers run on the thread's alternate stack, if
-//! it has one, since coroutines' stacks are small, and interrupted system calls go on (`SA_RESTART`).
+//! A signal's action belongs to the whole process. The first use of a signal here installs a
+//! handler for it, which stays until the process ends: from then on the signal does not end the
+//! process any more, whether somebody waits for it or not. A handler that was there before is
+//! called as well, after ours; the default action and "ignore" are replaced. A handler that
+//! somebody else installs later replaces ours, unless it calls it in turn. Handlers run on the
+//! thread's alternate stack, if it has one, since coroutines' stacks are small, and interrupted
+//! system calls go on (`SA_RESTART`).
 //!
 //! After fork(2), the child counts its own signals; a new program after execve(2) finds the
 //! default actions.
@@ -150,8 +151,8 @@ pub fn wait(signals: &[Signal]) -> io::Result<Signal> {
 
 /// The signals of some kinds from its making on.
 ///
-/// Signals of one kind that come before the next [`recv`](Self::recv) count as one, as they do in the
-/// kernel.
+/// Signals of one kind that come before the next [`recv`](Self::recv) count as one, as they do in
+/// the kernel.
 ///
 /// ```
 /// use cove::signal::{SIGUSR1, SIGUSR2, Signals};

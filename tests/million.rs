@@ -1,4 +1,5 @@
-//! The example `million`, with few coroutines: what it prints, and that its checks can be relied on.
+//! The example `million`, with few coroutines: what it prints, and that its checks can be relied
+//! on.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

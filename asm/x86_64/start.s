@@ -1,11 +1,13 @@
     // Yields the address of the first instruction of every context, which is the
     // text between the labels 2 and 3; nothing falls into it.
     //
-    // On arrival the stack pointer has moved past the pc of struct InitialFrame:
+    // On arrival rsp is the stack that was left, and rdi says where to save that (see
+    // switch.s).  rsi points at struct InitialFrame:
     //
-    //     sp + 16   (top of the stack, 16-byte aligned)
-    //     sp +  8   entry     the function to call
-    //     sp        argument  its first argument; rdx holds its second
+    //     sp + 24   (top of the stack, 16-byte aligned)
+    //     sp + 16   entry     the function to call
+    //     sp +  8   argument  its first argument; rdx holds its second
+    //     sp        pc        (this text)
     //
     // A context has no caller: the return address is undefined, which is how
     // unwinders and debuggers are told that the backtrace ends here, and the frame
@@ -14,8 +16,11 @@
     jmp 3f
 2:
     .cfi_remember_state
-    .cfi_def_cfa rsp, 16
+    .cfi_def_cfa rsi, 24
     .cfi_undefined rip
+    mov [rdi], rsp
+    lea rsp, [rsi + 8]
+    .cfi_def_cfa rsp, 16
     pop rdi
     .cfi_adjust_cfa_offset -8
     pop rax

@@ -13,14 +13,17 @@
     // Every other register is declared lost by the caller of this text, so the
     // compiler spills exactly those that are live.  An indirect jump is used, not
     // a return: no call precedes it, and a return would mispredict every time.
+    //
+    // Whoever arrives finishes the work of whoever left: at the pc, rsp is still the
+    // stack that was left, and rdi and rsi are as the leaving side set them.  So one
+    // instruction, which in resume.s is a call, pushes a pc and goes to another.
     push rbx
     push rbp
     lea rax, [rip + 2f]
     push rax
-    mov [rdi], rsp
-    mov rsp, rsi
-    pop rax
-    jmp rax
+    jmp [rsi]
 2:
+    mov [rdi], rsp
+    lea rsp, [rsi + 8]
     pop rbp
     pop rbx

@@ -13,6 +13,8 @@
 //! | [`unwind_from`] | calls a function whose backtrace is that of a suspended context |
 //! | [`backtrace`], [`symbols`] | addresses of a stack's frames, and their names |
 //! | [`stack_pointer`] | how far the stack of a suspended context reaches down |
+//! | [`depth_below`] | how far below an address the running context's stack pointer is |
+//! | [`discard`] | gives up a context that will not be entered again |
 //!
 //! Invariants:
 //! - A saved context is entered at most once; entering it consumes it.
@@ -34,7 +36,8 @@ mod native;
 mod native;
 
 pub(crate) use native::{
-    leave, leave_to_resumer, prepare, resume, stack_pointer, suspend, switch, unwind_from,
+    depth_below, discard, leave, leave_to_resumer, prepare, resume, stack_pointer, suspend, switch,
+    unwind_from,
 };
 
 pub(crate) mod backtrace;
@@ -63,6 +66,7 @@ mod opaque {
 
 #[cfg(any(cove_portable, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 use opaque::{imitate, pc};
+use std::mem::MaybeUninit;
 
 /// A suspended context. On the hand-written architectures, its stack pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +78,22 @@ impl Context {
     pub(crate) const NONE: Context = Context(std::ptr::null_mut());
 }
 
+/// The two ends of an asymmetric pair.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Link {
+    /// Where the resumer goes on; valid while the coroutine runs.
+    pub(crate) resumer: Context,
+    /// Where the coroutine goes on; valid unless it runs.
+    pub(crate) coroutine: Context,
+}
+
+/// A word that crosses a switch. It may hold a value of the caller's, padding included.
+pub(crate) type Value = MaybeUninit<usize>;
+
 /// The first function of a context. It receives the argument given to [`prepare`] and the value
 /// that was handed over by the switch that entered the context, and it never returns.
-pub(crate) type Entry = unsafe extern "C" fn(argument: *mut u8, value: usize) -> !;
+pub(crate) type Entry = unsafe extern "C" fn(argument: *mut u8, value: Value) -> !;
 
 /// Asks the processor to load the cache line at `address`, which need not be valid.
 #[inline(always)]

@@ -12,8 +12,9 @@
 //!                                                +----------------+
 //! ```
 
-use super::{Context, Entry};
+use super::{Context, Entry, Link, Value};
 use std::arch::asm;
+use std::mem::offset_of;
 
 /// What a suspended context points at, lowest address first.
 #[repr(C)]
@@ -33,17 +34,17 @@ struct InitialFrame {
 
 // The offsets that the assembly text and its unwinding rules rely on.
 const _: () = assert!(size_of::<SavedFrame>() == 24);
-const _: () = assert!(std::mem::offset_of!(SavedFrame, rbp) == 8);
-const _: () = assert!(std::mem::offset_of!(SavedFrame, rbx) == 16);
+const _: () = assert!(offset_of!(SavedFrame, rbp) == 8);
+const _: () = assert!(offset_of!(SavedFrame, rbx) == 16);
 const _: () = assert!(size_of::<InitialFrame>() == 24);
-const _: () = assert!(std::mem::offset_of!(InitialFrame, argument) == 8);
-const _: () = assert!(std::mem::offset_of!(InitialFrame, entry) == 16);
+const _: () = assert!(offset_of!(InitialFrame, argument) == 8);
+const _: () = assert!(offset_of!(InitialFrame, entry) == 16);
 
 /// Runs one text of `asm/` with the registers that all switches share. The macro only declares
 /// operands: everything but rbx and rbp, which the text keeps itself, is lost.
 macro_rules! switch_text {
     ($text:literal, $save:expr, $to:expr, $value:expr) => {{
-        let received: usize;
+        let received;
         asm!(
             include_str!(concat!("../../asm/x86_64/", $text)),
             inlateout("rdi") $save => _,
@@ -105,24 +106,38 @@ pub(crate) unsafe fn switch(save: *mut Context, to: Context, value: usize) -> us
     unsafe { switch_text!("switch.s", save, to, value) }
 }
 
-/// As [`switch`], into a coroutine that comes back by [`suspend`].
+/// As [`switch`], from the resumer of `link` to its coroutine, which comes back by [`suspend`] or
+/// [`leave_to_resumer`].
 ///
 /// # Safety
-/// As [`switch`].
+/// As [`switch`]; `to` is `link.coroutine`.
 #[inline(always)]
-pub(crate) unsafe fn resume(save: *mut Context, to: Context, value: usize) -> usize {
-    // SAFETY: as in `switch`; only the way in which the pc is pushed differs.
-    unsafe { switch_text!("resume.s", save, to, value) }
+pub(crate) unsafe fn resume(link: *mut Link, to: Context, value: Value) -> Value {
+    // SAFETY: as in `switch`; only the way in which the pc is made differs.
+    unsafe { switch_text!("resume.s", &raw mut (*link).resumer, to, value) }
 }
 
-/// As [`switch`], back to a context saved by [`resume`].
+/// As [`switch`], from the coroutine of `link` back to its resumer.
 ///
 /// # Safety
-/// As [`switch`].
+/// As [`switch`]; the coroutine was entered by [`resume`] with this link.
 #[inline(always)]
-pub(crate) unsafe fn suspend(save: *mut Context, to: Context, value: usize) -> usize {
-    // SAFETY: as in `switch`; only the way in which the pc is popped differs.
-    unsafe { switch_text!("suspend.s", save, to, value) }
+pub(crate) unsafe fn suspend(link: *mut Link, value: Value) -> Value {
+    // SAFETY: as in `switch`; the text takes both contexts from the link, of whose
+    // layout it is told.
+    unsafe {
+        let received;
+        asm!(
+            include_str!("../../asm/x86_64/suspend.s"),
+            resumer = const offset_of!(Link, resumer),
+            coroutine = const offset_of!(Link, coroutine),
+            inlateout("rdi") link => _,
+            inlateout("rdx") value => received,
+            lateout("r12") _, lateout("r13") _, lateout("r14") _, lateout("r15") _,
+            clobber_abi("sysv64"),
+        );
+        received
+    }
 }
 
 /// Enters `to` for good, handing over `value`. Nothing on the present stack is dropped.
@@ -209,3 +224,25 @@ pub(crate) unsafe fn pc(context: Context) -> usize {
 pub(crate) fn stack_pointer(context: Context) -> *mut u8 {
     context.0
 }
+
+/// How far below `address` the stack pointer is; wraps if it is above.
+#[inline(always)]
+pub(crate) fn depth_below(address: usize) -> usize {
+    let mut depth = address;
+    // SAFETY: the text only computes.
+    unsafe {
+        asm!(
+            include_str!("../../asm/x86_64/depth.s"),
+            depth = inlateout(reg) depth,
+            options(nomem, nostack)
+        );
+    }
+    depth
+}
+
+/// Gives up a context that will not be entered again. Nothing on its stack is dropped.
+///
+/// # Safety
+/// As [`switch`] for `context`, which is not used afterwards.
+#[inline(always)]
+pub(crate) unsafe fn discard(_context: Context) {}

@@ -14,23 +14,24 @@
 //!
 //! A closure larger than a quarter of the stack is boxed instead.
 //!
-//! Invariants: `context` is valid while the status is `Fresh` or `Suspended`, `resumer` while it is
-//! `Running`. Whatever crosses a switch crosses as the address of a slot that its owner keeps alive
-//! until the other side has read it, which it does before anything else.
+//! What crosses a switch is a word: the
+//! value itself if it fits, else the address of a slot that its owner keeps alive until the other
+//! side has read it, which it does before anything else.
+//!
+//! The two switches are the hot path: what they need lies in one cache line, is written only where
+//! it changes, and what is rare (an end, a panic in flight, a foreign stack) is told by tests that
+//! share a branch and lie out of line.
 
-use super::{CoroutineState, Status, Suspender};
-use crate::arch::{self, Context};
-use crate::stack::{self, Stack, StackError};
+use super::suspender::{Suspender, Unwinding};
+use super::{CoroutineState, Status};
+use crate::arch::{self, Context, Link, Value};
+use crate::stack::{self, STACK_BYTES_MIN, Stack, StackError};
 use std::any::Any;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, align_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::thread;
-
-/// The value that, handed over by a resume in place of an input's address, orders the coroutine to
-/// unwind.
-const UNWIND: usize = 0;
 
 /// The share of a stack, as a divisor, that a closure may take before it is boxed.
 const CLOSURE_SHARE: usize = 4;
@@ -47,23 +48,22 @@ type BoxedFunction<'f, In, Out, Return> = Box<dyn FnOnce(&Suspender<In, Out>, In
 /// A coroutine's control block.
 #[repr(C)]
 pub(super) struct Control {
-    /// Where the coroutine goes on; valid while it is fresh or suspended.
-    context: Context,
-    /// Where its resumer goes on; valid while it runs.
-    resumer: Context,
-    /// The stack on which this block lies: its lowest usable address, to tell whose stack a
-    /// `suspend` is called on.
-    limit: NonNull<u8>,
-    stack: ManuallyDrop<Stack>,
-    drop_closure: unsafe fn(NonNull<Control>),
+    /// Where the resumer and the coroutine go on; the latter is none once it is complete.
+    link: Link,
+    /// How far below this block the coroutine's own stack reaches: a suspend that is called deeper
+    /// or higher is called on another stack. Zero once the coroutine is being unwound, so that one
+    /// comparison finds both.
+    own_bytes: usize,
     status: Status,
-    /// The owner dropped the coroutine while it was suspended: it must not suspend again.
-    unwinding: bool,
-    /// The thread was already unwinding when the coroutine was last resumed.
+    /// The thread was already unwinding when the coroutine was resumed, and it runs since then.
     resumed_in_panic: bool,
     /// How often a suspend was refused since the unwinding began.
     refusals: u32,
+    drop_closure: unsafe fn(NonNull<Control>),
+    stack: ManuallyDrop<Stack>,
 }
+
+const _: () = assert!(size_of::<Control>() <= 64, "the hot path stays in one cache line");
 
 /// The closure of a coroutine that has not started, with the types that it needs to do so.
 pub(super) struct Launch<F, In, Out, Return> {
@@ -90,24 +90,28 @@ where
     ///
     /// # Safety
     /// Entered by [`Control::resume`] with the control block that [`Control::create`] made for
-    /// these types, and the address of an input (or [`UNWIND`], which is never sent to a fresh one).
-    unsafe extern "C" fn main(control: *mut u8, input: usize) -> ! {
+    /// these types, and an input.
+    unsafe extern "C" fn main(control: *mut u8, input: Value) -> ! {
         let control = control.cast::<Control>();
         let result = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: the closure was written there by `create` and is taken once, here.
             let function = unsafe { Self::slot(NonNull::new_unchecked(control)).read() };
-            // SAFETY: the resumer keeps the input's slot until we leave it, and forgets the value.
-            let input = unsafe { (input as *const In).read() };
-            // SAFETY: the control block outlives everything on this stack.
-            let suspender = unsafe { Suspender::new(NonNull::new_unchecked(control)) };
-            function(&suspender, input)
+            // SAFETY: the resumer hands over an `In`, and forgets it.
+            let input = unsafe { unpack::<In>(input) };
+            // SAFETY: the control block outlives everything on this stack. It is ours while we run.
+            let suspender = unsafe {
+                (*control).status = Status::Suspended;
+                &*control.cast::<Suspender<In, Out>>()
+            };
+            function(suspender, input)
         }));
         let result = ManuallyDrop::new(result);
         // SAFETY: the block is ours while we run; the resumer waits in `Control::resume`, and reads
         // the result before the stack is used again.
         unsafe {
             (*control).status = Status::Complete;
-            arch::leave_to_resumer((*control).resumer, &raw const result as usize)
+            (*control).link.coroutine = Context::NONE;
+            arch::leave_to_resumer((*control).link.resumer, &raw const result as usize)
         }
     }
 
@@ -130,6 +134,7 @@ impl Control {
     where
         F: FnOnce(&Suspender<In, Out>, In) -> Return,
     {
+        let stack_bytes = stack_bytes.max(STACK_BYTES_MIN);
         if size_of::<F>() + align_of::<F>() > stack_bytes / CLOSURE_SHARE {
             let boxed: BoxedFunction<'_, In, Out, Return> = Box::new(launch.function);
             return Control::create(stack_bytes, Launch::new(boxed));
@@ -150,15 +155,13 @@ impl Control {
                 control.as_ptr().cast(),
             );
             control.write(Control {
-                context,
-                resumer: Context::NONE,
-                limit,
-                stack: ManuallyDrop::new(stack),
-                drop_closure: Launch::<F, In, Out, Return>::drop_closure,
+                link: Link { resumer: Context::NONE, coroutine: context },
+                own_bytes: control.addr().get() - limit.addr().get(),
                 status: Status::Fresh,
-                unwinding: false,
                 resumed_in_panic: false,
                 refusals: 0,
+                drop_closure: Launch::<F, In, Out, Return>::drop_closure,
+                stack: ManuallyDrop::new(stack),
             });
             Ok(control)
         }
@@ -168,42 +171,57 @@ impl Control {
     ///
     /// # Safety
     /// `control` is live, not running, and was made with these types.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn resume<In, Out, Return>(
         control: NonNull<Control>,
         input: In,
     ) -> CoroutineState<Out, Return> {
-        let control = control.as_ptr();
-        let input = ManuallyDrop::new(input);
-        // SAFETY: the caller vouches for the block. The input's slot stays until the switch comes
-        // back, and the coroutine takes the value from it. On return the address is that of an
-        // `Out` or of a result on the coroutine's stack, which does not change until we have read
-        // it, and which its owner forgets.
+        // SAFETY: the caller vouches for the block and for the types.
         unsafe {
-            if (*control).status == Status::Complete {
-                drop(ManuallyDrop::into_inner(input));
+            let block = control.as_ptr();
+            let context = (*block).link.coroutine;
+            if context == Context::NONE {
+                drop(input);
                 resumed_after_completion();
             }
-            (*control).status = Status::Running;
-            (*control).resumed_in_panic = thread::panicking();
-            let output = arch::resume(
-                &raw mut (*control).resumer,
-                (*control).context,
-                &raw const input as usize,
-            );
-            if (*control).status == Status::Suspended {
-                CoroutineState::Yielded((output as *const Out).read())
-            } else {
-                match (output as *const thread::Result<Return>).read() {
-                    Ok(value) => CoroutineState::Complete(value),
-                    Err(panic) => resume_unwind(panic),
-                }
+            if thread::panicking() {
+                Self::note_panic(control);
             }
+            // The input stays here until the switch comes back, and the coroutine takes it. What
+            // comes back is an `Out`, or the address of the result.
+            let input = ManuallyDrop::new(input);
+            let output = arch::resume(&raw mut (*block).link, context, pack(&input));
+            if (*block).status == Status::Complete {
+                return CoroutineState::Complete(Self::finish(output));
+            }
+            CoroutineState::Yielded(unpack(output))
         }
     }
 
-    /// Leaves the coroutine with `output` and brings back the next input, or unwinds. On refusal
-    /// (see [`Control::refuses`]) the output comes back.
+    /// Notes that the coroutine is resumed by a destructor of a thread that is unwinding, until it
+    /// suspends again: then the panic in flight is not taken for one of its own.
+    ///
+    /// # Safety
+    /// `control` is live.
+    #[cold]
+    unsafe fn note_panic(control: NonNull<Control>) {
+        // SAFETY: as the caller says.
+        unsafe { (*control.as_ptr()).resumed_in_panic = true };
+    }
+
+    /// The end of the resume in which the coroutine ended.
+    ///
+    /// # Safety
+    /// `result` is what the coroutine, made with this type, handed over when it ended just now.
+    #[cold]
+    #[inline(never)]
+    unsafe fn finish<Return>(result: Value) -> Return {
+        // SAFETY: as the caller says; the result lies on the coroutine's stack, which does not
+        // change until we have read it, and which forgets it.
+        unsafe { read_result(result) }.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Leaves the coroutine with `output` and brings back the next input, or unwinds.
     ///
     /// # Safety
     /// `control` is the one of a coroutine made with these types.
@@ -211,61 +229,50 @@ impl Control {
     pub(super) unsafe fn suspend<In, Out>(
         control: NonNull<Control>,
         output: Out,
-    ) -> Result<In, Out> {
-        let control = control.as_ptr();
+    ) -> Result<In, Unwinding> {
+        let block = control.as_ptr();
         // SAFETY: the block is live while anything on its stack is; for a caller on another stack
-        // `check_stack` does not return.
+        // `refuses` does not return. The output stays here until we are entered again, and the
+        // resumer takes it. What comes back is an `In`, unless it is the order to unwind.
         unsafe {
-            Self::check_stack(control);
-            if thread::panicking() || (*control).unwinding {
+            let depth_bytes = arch::depth_below(block as usize);
+            if depth_bytes >= (*block).own_bytes || thread::panicking() {
                 if Self::refuses(control) {
-                    return Err(output);
+                    return Err(Unwinding);
                 }
             }
             let output = ManuallyDrop::new(output);
-            (*control).status = Status::Suspended;
-            let input = arch::suspend(
-                &raw mut (*control).context,
-                (*control).resumer,
-                &raw const output as usize,
-            );
-            if input == UNWIND {
+            let input = arch::suspend(&raw mut (*block).link, pack(&output));
+            if (*block).own_bytes == 0 {
                 raise();
             }
-            Ok((input as *const In).read())
+            Ok(unpack(input))
         }
     }
 
-    /// Panics unless it is called on the coroutine's own stack: a suspend from the stack of another
-    /// coroutine would send that one's frames back to this one's resumer.
-    #[inline(always)]
-    unsafe fn check_stack(control: *mut Control) {
-        let marker = std::mem::MaybeUninit::<u8>::uninit();
-        let here = marker.as_ptr() as usize;
-        // SAFETY: the caller's `suspend` holds a suspender, so the block is live.
-        let (limit, top) = unsafe { ((*control).limit.as_ptr() as usize, control as usize) };
-        if here.wrapping_sub(limit) >= top - limit && cfg!(not(cove_asan)) {
-            suspended_elsewhere();
-        }
-    }
-
-    /// The slow part of a suspend during unwinding: whether it must not switch. Raises the
-    /// unwinding again when the coroutine caught it.
+    /// The slow part of a suspend: whether it must not switch. Panics on a foreign stack, from
+    /// where a switch would send that one's frames back to this one's resumer. Raises the unwinding
+    /// again when the coroutine caught it.
     ///
     /// # Safety
-    /// `control` is live and its coroutine is running on this stack.
+    /// `control` is live.
     #[cold]
-    unsafe fn refuses(control: *mut Control) -> bool {
-        // SAFETY: as the caller says.
-        let control = unsafe { &mut *control };
-        let in_destructor = thread::panicking() && !control.resumed_in_panic;
-        if !control.unwinding {
+    unsafe fn refuses(control: NonNull<Control>) -> bool {
+        let depth_bytes = arch::depth_below(control.addr().get());
+        // SAFETY: as the caller says; nobody else looks at the block now.
+        let block = unsafe { &mut *control.as_ptr() };
+        if depth_bytes >= control.addr().get() - block.stack.limit().addr().get() {
+            suspended_elsewhere();
+        }
+        let in_destructor = thread::panicking() && !block.resumed_in_panic;
+        if block.own_bytes > 0 {
+            block.resumed_in_panic = false;
             return in_destructor;
         }
         // Dropped by an owner that was unwinding itself: whether this coroutine is still unwinding
         // or has caught it cannot be told, so a limit ends what would be an endless loop.
-        let uncertain = control.resumed_in_panic && control.refusals < REFUSALS_MAX;
-        control.refusals += 1;
+        let uncertain = block.resumed_in_panic && block.refusals < REFUSALS_MAX;
+        block.refusals += 1;
         if in_destructor || uncertain {
             return true;
         }
@@ -276,28 +283,38 @@ impl Control {
     ///
     /// # Safety
     /// `control` is live and not running, made with these types, and not used afterwards.
-    pub(super) unsafe fn destroy<Out, Return>(control: NonNull<Control>) {
+    pub(super) unsafe fn destroy<Return>(control: NonNull<Control>) {
+        /// Gives the stack back, even if a destructor panics.
+        struct Home(NonNull<Control>);
+        impl Drop for Home {
+            fn drop(&mut self) {
+                // SAFETY: the block is not used afterwards. It lies on the stack that is given
+                // back, so the handle is moved out first.
+                let stack = unsafe { ManuallyDrop::take(&mut (*self.0.as_ptr()).stack) };
+                stack::with_pool(|pool| pool.give(stack));
+            }
+        }
         let block = control.as_ptr();
-        // SAFETY: the caller vouches for the block. It lies on the stack that is given back, so the
-        // stack's handle is moved out first.
+        let _home = Home(control);
+        // SAFETY: the caller vouches for the block.
         unsafe {
             match (*block).status {
-                Status::Fresh => ((*block).drop_closure)(control),
+                Status::Fresh => {
+                    arch::discard((*block).link.coroutine);
+                    ((*block).drop_closure)(control);
+                }
                 Status::Suspended => {
-                    (*block).status = Status::Running;
-                    (*block).unwinding = true;
+                    (*block).own_bytes = 0;
                     (*block).resumed_in_panic = thread::panicking();
-                    let result = arch::resume(&raw mut (*block).resumer, (*block).context, UNWIND);
-                    debug_assert!((*block).status == Status::Complete);
-                    let result = (result as *const thread::Result<Return>).read();
+                    let order = Value::uninit();
+                    let result =
+                        arch::resume(&raw mut (*block).link, (*block).link.coroutine, order);
+                    assert!((*block).status == Status::Complete, "an unwinding does not stop");
                     // Its own unwinding, or a panic that the hook has reported.
-                    drop(result);
+                    drop(read_result::<Return>(result));
                 }
                 Status::Complete => {}
-                Status::Running => unreachable!("a running coroutine is borrowed by its resumer"),
             }
-            let stack = ManuallyDrop::take(&mut (*block).stack);
-            stack::with_pool(|pool| pool.give(stack));
         }
     }
 
@@ -312,6 +329,45 @@ impl Control {
 
     pub(super) fn stack_high_water_bytes(&self) -> usize {
         self.stack.high_water_bytes()
+    }
+}
+
+/// The word that hands `value` over: the value itself if it fits, else its address.
+#[inline(always)]
+fn pack<T>(value: &ManuallyDrop<T>) -> Value {
+    let source = &raw const *value;
+    if size_of::<T>() > size_of::<Value>() {
+        return Value::new(source.expose_provenance());
+    }
+    let mut word = Value::uninit();
+    // SAFETY: the value fits into the word. Copied as bytes, so that padding may be what it is.
+    unsafe { word.as_mut_ptr().cast::<u8>().copy_from(source.cast(), size_of::<T>()) };
+    word
+}
+
+/// Takes the value that `word` hands over.
+///
+/// # Safety
+/// Made by [`pack`] from a `T` that is still where it was, and that its owner forgets.
+#[inline(always)]
+unsafe fn unpack<T>(word: Value) -> T {
+    // SAFETY: as the caller says.
+    unsafe {
+        if size_of::<T>() > size_of::<Value>() {
+            return std::ptr::with_exposed_provenance::<T>(word.assume_init()).read();
+        }
+        word.as_ptr().cast::<T>().read_unaligned()
+    }
+}
+
+/// Takes the result whose address `word` is.
+///
+/// # Safety
+/// As the second case of [`unpack`].
+unsafe fn read_result<Return>(word: Value) -> thread::Result<Return> {
+    // SAFETY: as the caller says.
+    unsafe {
+        std::ptr::with_exposed_provenance::<thread::Result<Return>>(word.assume_init()).read()
     }
 }
 

@@ -20,12 +20,12 @@
 //!
 //! ```text
 //!             resume              suspend
-//!   Fresh ------------> Running ------------> Suspended
+//!   Fresh ------------> (runs) -------------> Suspended
 //!     |                  |   ^                   |  |
 //!     |                  |   +------ resume -----+  |
 //!     | drop             | return or panic          | drop: unwinds the stack
 //!     v                  v                          v
-//!   Complete          Complete                   Complete
+//!   (gone)            Complete                    (gone)
 //! ```
 //!
 //! Where things lie: the control block ([`Control`]) and the closure sit at the top of the
@@ -41,13 +41,21 @@
 //! `In` is `()` it returns at once, else [`Suspender::try_suspend`] tells the destructor so, and a
 //! plain `suspend` aborts the process with a message, since there is no value that it could return.
 
+//!
+//! A coroutine may also never be dropped: [`std::mem::forget`] is safe. Its stack then stays for
+//! ever, and so does everything that it owns, but what it *borrowed* would not, and a thread of
+//! [`std::thread::scope`] inside it might go on using that. Hence [`Coroutine::new`] takes only
+//! what is `'static`; [`scope`] lends a coroutine whatever lives longer than the call, because it
+//! sees to the drop itself.
+
 mod control;
+mod scoped;
 mod suspender;
 
 use control::{Control, Launch};
+pub use scoped::{Scoped, scope, scope_with_stack_bytes};
 pub use suspender::{Suspender, Unwinding};
 
-use crate::arch;
 use crate::stack::{self, StackError};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -58,8 +66,6 @@ use std::ptr::NonNull;
 pub enum Status {
     /// Made and never resumed.
     Fresh,
-    /// Being resumed at this moment, possibly waiting for a coroutine that it resumed itself.
-    Running,
     /// Stopped in a `suspend`.
     Suspended,
     /// Ended: returned, panicked, or unwound.
@@ -83,34 +89,53 @@ pub enum CoroutineState<Out, Return> {
 /// let coroutine = cove::coroutine::Coroutine::<(), (), ()>::new(|_, ()| ());
 /// std::thread::spawn(move || drop(coroutine));
 /// ```
-pub struct Coroutine<'f, In, Out, Return> {
+pub struct Coroutine<In, Out, Return> {
     control: NonNull<Control>,
-    /// Owns the closure, sends `In`, receives the rest; not `Send`, not `Sync`.
-    shape: PhantomData<(*mut &'f (), fn(In) -> (Out, Return))>,
+    /// Holds `In` on its stack until it is dropped, hence not contravariant; not `Send`, not
+    /// `Sync`.
+    shape: PhantomData<(*mut (), fn(In) -> (In, Out, Return))>,
 }
 
-impl<'f, In, Out, Return> Coroutine<'f, In, Out, Return> {
+impl<In, Out, Return> Coroutine<In, Out, Return> {
     /// Makes a coroutine with a stack of 128 KiB that will run `function` at the first resume.
     ///
     /// # Panics
     /// When no stack can be had; [`with_stack_bytes`](Self::with_stack_bytes) returns the error.
     pub fn new<F>(function: F) -> Self
     where
-        F: FnOnce(&Suspender<In, Out>, In) -> Return + 'f,
+        F: FnOnce(&Suspender<In, Out>, In) -> Return + 'static,
+        In: 'static,
+        Out: 'static,
+        Return: 'static,
     {
-        match Self::with_stack_bytes(stack::DEFAULT_BYTES, function) {
-            Ok(coroutine) => coroutine,
-            Err(error) => panic!("cannot make a coroutine: {error}"),
-        }
+        or_panic(Self::with_stack_bytes(stack::DEFAULT_BYTES, function))
     }
 
-    /// As [`new`](Self::new) with a stack of `stack_bytes` (4 KiB to 1 GiB, rounded up to pages).
+    /// As [`new`](Self::new) with a stack of `stack_bytes`, rounded up to pages and to 4 KiB.
+    ///
+    /// A stack of 4 KiB holds simple functions, but neither a panic's message nor the unwinding of
+    /// a drop; 16 KiB hold both.
     ///
     /// # Errors
-    /// When `stack_bytes` is out of range or no such stack can be had; the message names the limit.
+    /// When `stack_bytes` is above 1 GiB or no such stack can be had; the message names the limit.
     pub fn with_stack_bytes<F>(stack_bytes: usize, function: F) -> Result<Self, StackError>
     where
-        F: FnOnce(&Suspender<In, Out>, In) -> Return + 'f,
+        F: FnOnce(&Suspender<In, Out>, In) -> Return + 'static,
+        In: 'static,
+        Out: 'static,
+        Return: 'static,
+    {
+        // SAFETY: nothing that is borrowed can end before the coroutine does.
+        unsafe { Self::borrowing(stack_bytes, function) }
+    }
+
+    /// As [`with_stack_bytes`](Self::with_stack_bytes), for what is borrowed.
+    ///
+    /// # Safety
+    /// The coroutine is dropped before anything ends that its types borrow.
+    unsafe fn borrowing<F>(stack_bytes: usize, function: F) -> Result<Self, StackError>
+    where
+        F: FnOnce(&Suspender<In, Out>, In) -> Return,
     {
         let launch = Launch::<F, In, Out, Return>::new(function);
         let control = Control::create(stack_bytes, launch)?;
@@ -122,14 +147,14 @@ impl<'f, In, Out, Return> Coroutine<'f, In, Out, Return> {
     ///
     /// # Panics
     /// When the coroutine is complete, and with the coroutine's own panic if it panics.
-    #[inline]
+    #[inline(always)]
     pub fn resume(&mut self, input: In) -> CoroutineState<Out, Return> {
         // SAFETY: the control block lives until this coroutine is dropped, and the types are those
         // with which it was made.
         unsafe { Control::resume::<In, Out, Return>(self.control, input) }
     }
 
-    /// Where the coroutine stands. `Running` can be seen only from within it.
+    /// Where the coroutine stands.
     #[inline]
     pub fn status(&self) -> Status {
         // SAFETY: the control block lives until this coroutine is dropped.
@@ -156,15 +181,15 @@ impl<'f, In, Out, Return> Coroutine<'f, In, Out, Return> {
     }
 }
 
-impl<In, Out, Return> Drop for Coroutine<'_, In, Out, Return> {
+impl<In, Out, Return> Drop for Coroutine<In, Out, Return> {
     fn drop(&mut self) {
         // SAFETY: nobody uses the control block after its owner is dropped; the types are those
         // with which it was made.
-        unsafe { Control::destroy::<Out, Return>(self.control) }
+        unsafe { Control::destroy::<Return>(self.control) }
     }
 }
 
-impl<In, Out, Return> std::fmt::Debug for Coroutine<'_, In, Out, Return> {
+impl<In, Out, Return> std::fmt::Debug for Coroutine<In, Out, Return> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Coroutine")
             .field("status", &self.status())
@@ -188,7 +213,7 @@ impl<In, Out, Return> std::fmt::Debug for Coroutine<'_, In, Out, Return> {
 /// let first: Vec<u32> = fibonacci.take(7).collect();
 /// assert_eq!(first, [0, 1, 1, 2, 3, 5, 8]);
 /// ```
-impl<Out> Iterator for Coroutine<'_, (), Out, ()> {
+impl<Out> Iterator for Coroutine<(), Out, ()> {
     type Item = Out;
 
     #[inline]
@@ -201,6 +226,10 @@ impl<Out> Iterator for Coroutine<'_, (), Out, ()> {
             CoroutineState::Complete(()) => None,
         }
     }
+}
+
+fn or_panic<T>(made: Result<T, StackError>) -> T {
+    made.unwrap_or_else(|error| panic!("cannot make a coroutine: {error}"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use super::control::Control;
 use std::any::TypeId;
+use std::cell::UnsafeCell;
 use std::marker::PhantomData;
+use std::panic::RefUnwindSafe;
 use std::ptr::NonNull;
 
 /// Suspends the coroutine whose closure was given it.
@@ -11,18 +13,20 @@ use std::ptr::NonNull;
 /// got hold of the reference panics.
 ///
 /// ```compile_fail
-/// use cove::coroutine::Coroutine;
 /// // A suspender cannot leave its coroutine.
 /// let mut stolen = None;
-/// let mut coroutine = Coroutine::new(|suspender, ()| {
-///     stolen = Some(suspender);
-///     suspender.suspend(());
-/// });
-/// coroutine.resume(());
-/// stolen.unwrap().suspend(());
+/// cove::coroutine::scope(
+///     |suspender, ()| {
+///         stolen = Some(suspender);
+///         suspender.suspend(());
+///     },
+///     |mut coroutine| drop(coroutine.resume(())),
+/// );
 /// ```
+#[repr(transparent)]
 pub struct Suspender<In, Out> {
-    control: NonNull<Control>,
+    /// A suspender is the control block itself, seen from inside.
+    control: UnsafeCell<Control>,
     /// Receives `In`, hands over `Out`; not `Send`, not `Sync`.
     shape: PhantomData<(*mut (), fn(Out) -> In)>,
 }
@@ -39,13 +43,10 @@ impl std::fmt::Display for Unwinding {
 
 impl std::error::Error for Unwinding {}
 
-impl<In, Out> Suspender<In, Out> {
-    /// # Safety
-    /// The suspender does not outlive the control block, which was made with these types.
-    pub(super) unsafe fn new(control: NonNull<Control>) -> Self {
-        Suspender { control, shape: PhantomData }
-    }
+/// A panic leaves the control block as it was.
+impl<In, Out> RefUnwindSafe for Suspender<In, Out> {}
 
+impl<In, Out> Suspender<In, Out> {
     /// Hands `output` to the resumer, and returns the input of the next resume.
     ///
     /// If the coroutine is dropped meanwhile, this does not return but unwinds. In a destructor
@@ -60,10 +61,9 @@ impl<In, Out> Suspender<In, Out> {
     /// When it is called on the stack of another coroutine.
     #[inline]
     pub fn suspend(&self, output: Out) -> In {
-        // SAFETY: the types are those of the control block.
-        match unsafe { Control::suspend(self.control, output) } {
+        match self.try_suspend(output) {
             Ok(input) => input,
-            Err(_) => unit::<In>().unwrap_or_else(|| cannot_suspend()),
+            Err(Unwinding) => unit::<In>().unwrap_or_else(|| cannot_suspend()),
         }
     }
 
@@ -76,8 +76,8 @@ impl<In, Out> Suspender<In, Out> {
     /// When it is called on the stack of another coroutine.
     #[inline]
     pub fn try_suspend(&self, output: Out) -> Result<In, Unwinding> {
-        // SAFETY: the types are those of the control block.
-        unsafe { Control::suspend(self.control, output) }.map_err(|_| Unwinding)
+        // SAFETY: a suspender is made from the control block of a coroutine of these types.
+        unsafe { Control::suspend(NonNull::from(&self.control).cast(), output) }
     }
 }
 

@@ -1,3 +1,5 @@
+//! Tests of coroutine-local variables.
+
 use super::*;
 use crate::task::{Cancelled, yield_now};
 use crate::time::{Duration, sleep};

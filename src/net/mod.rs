@@ -1,16 +1,17 @@
 //! TCP, UDP and Unix sockets whose waits let other coroutines run; names and behaviour are those of
 //! [`std::net`] and [`std::os::unix::net`].
 //!
-//! A program that gives each connection a thread becomes one that gives each a coroutine by changing
-//! its imports; what holds no state (addresses, [`Shutdown`]) is std's own. What there is besides:
+//! A program that gives each connection a thread becomes one that gives each a coroutine by
+//! changing its imports; what holds no state (addresses, [`Shutdown`]) is std's own. What there is
+//! besides:
 //!
 //! - [`TcpListener::bind_reuse_port`], for one listener per thread;
 //! - `close(&self)` on every socket, which ends the waits of others;
 //! - a wait inside a deadline scope ends with an error of kind `TimedOut`.
 //!
-//! Sockets are `Send` but not `Sync`: several coroutines of a thread may use one at the same time, by
-//! reference or in an `Rc`; other threads need a `try_clone`. Outside a runtime all of it works too,
-//! and blocks the thread.
+//! Sockets are `Send` but not `Sync`: several coroutines of a thread may use one at the same time,
+//! by reference or in an `Rc`; other threads need a `try_clone`. Outside a runtime all of it works
+//! too, and blocks the thread.
 //!
 //! An operation is tried before anybody waits, and a stream that is known to be empty is not read
 //! once more to find that out: an echo over TCP costs one `recv` and one `send`.

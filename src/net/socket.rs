@@ -165,7 +165,8 @@ impl<S: Std> Socket<S> {
         self.operate(Direction::Write, operation)
     }
 
-    /// As [`transmit`](Self::transmit), for an operation whose readiness the kernel does not announce.
+    /// As [`transmit`](Self::transmit), for an operation whose readiness the kernel does not
+    /// announce.
     pub(super) fn transmit_retrying<T>(
         &self,
         mut operation: impl FnMut(RawFd) -> io::Result<T>,
@@ -261,7 +262,8 @@ impl<S: Std> Socket<S> {
             return;
         }
         self.registration.close();
-        // Without a descriptor for the inert socket, the open file is closed when `self` is dropped.
+        // Without a descriptor for the inert socket, the open file is closed when `self` is
+        // dropped.
         if let Some(inert) = inert() {
             let _ = sys::socket::replace(self.raw(), inert.as_fd());
         }

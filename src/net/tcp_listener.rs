@@ -55,8 +55,8 @@ impl TcpListener {
         Ok(TcpListener { socket: Socket::prepare(std)? })
     }
 
-    /// As [`bind`](Self::bind), at an address that others of the same user may listen at in the same
-    /// way (SO_REUSEPORT): the kernel spreads the connections over them, so that each thread's
+    /// As [`bind`](Self::bind), at an address that others of the same user may listen at in the
+    /// same way (SO_REUSEPORT): the kernel spreads the connections over them, so that each thread's
     /// runtime has a listener and a share of its own.
     ///
     /// ```

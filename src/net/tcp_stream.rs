@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// A TCP connection: [`std::net::TcpStream`] whose waits let other coroutines run.
 ///
-/// It may be used by several coroutines of a thread at once (`&TcpStream` reads and writes), and may
-/// move to another thread. Outside a runtime its operations block the thread.
+/// It may be used by several coroutines of a thread at once (`&TcpStream` reads and writes), and
+/// may move to another thread. Outside a runtime its operations block the thread.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -125,8 +125,8 @@ impl TcpStream {
         self.socket.std()?.nodelay()
     }
 
-    /// Sets what closing does with unsent bytes (SO_LINGER, whole seconds): `None`, they are sent in
-    /// the background; zero, they are thrown away and the peer sees a reset. A longer time makes
+    /// Sets what closing does with unsent bytes (SO_LINGER, whole seconds): `None`, they are sent
+    /// in the background; zero, they are thrown away and the peer sees a reset. A longer time makes
     /// dropping the stream block its thread.
     ///
     /// # Errors

@@ -55,8 +55,8 @@ macro_rules! socket_traits {
         }
 
         impl From<$type> for $std {
-            /// std's socket with the same time-outs, in blocking mode unless set otherwise. The mode
-            /// is that of the open file: a clone that goes on in a runtime would block it.
+            /// std's socket with the same time-outs, in blocking mode unless set otherwise. The
+            /// mode is that of the open file: a clone that goes on in a runtime would block it.
             fn from(socket: $type) -> $std {
                 socket.socket.into_std()
             }
@@ -113,8 +113,8 @@ macro_rules! stream_traits {
 /// The methods that every socket has, for the `impl` of a wrapper.
 macro_rules! socket_methods {
     () => {
-        /// A second handle to the same socket, with the same time-outs and mode. It waits by itself,
-        /// and may go to another thread.
+        /// A second handle to the same socket, with the same time-outs and mode. It waits by
+        /// itself, and may go to another thread.
         ///
         /// # Errors
         /// When no descriptor is left.
@@ -130,8 +130,8 @@ macro_rules! socket_methods {
             self.socket.take_error()
         }
 
-        /// Whether operations give `WouldBlock` instead of waiting. Set for this handle, not for its
-        /// clones.
+        /// Whether operations give `WouldBlock` instead of waiting. Set for this handle, not for
+        /// its clones.
         ///
         /// # Errors
         /// EBADF after `close`.

@@ -4,7 +4,8 @@
 //! has had to wait for the first time; from then on waiting costs no system call.
 //!
 //! ```text
-//!   token = generation << 32 | index        sources: [ {fd, generation, read side, write side} ... ]
+//!   token = generation << 32 | index        sources: [ {fd, generation, read side, write side} ...
+//!   ]
 //!                                     index ---------^
 //!
 //!   a side:       event                          event: wakes the first waiter
@@ -16,19 +17,20 @@
 //! ```
 //!
 //! A side is *dry* once an operation has found nothing (`EAGAIN`), or a stream has moved less than
-//! it was asked to, which means the same (epoll(7), question 9). The next change is then an edge, and
-//! an edge is an event: so nothing is missed by waiting for it at once, and an echo costs a recv and
-//! a send, without a recv that only finds out that there is nothing yet. Between an operation and the
-//! park that follows nobody asks the kernel, because the same thread does both: what happens there
-//! waits in the kernel as an event.
+//! it was asked to, which means the same (epoll(7), question 9). The next change is then an edge,
+//! and an edge is an event: so nothing is missed by waiting for it at once, and an echo costs a
+//! recv and a send, without a recv that only finds out that there is nothing yet. Between an
+//! operation and the park that follows nobody asks the kernel, because the same thread does both:
+//! what happens there waits in the kernel as an event.
 //!
-//! A hang-up, an error or urgent data makes a side *wary* for good: its event may have come together
-//! with that of the data, before the data was read; so a short transfer proves nothing any more.
+//! A hang-up, an error or urgent data makes a side *wary* for good: its event may have come
+//! together with that of the data, before the data was read; so a short transfer proves nothing any
+//! more.
 //!
-//! An event wakes the *first* waiter of its side. Whoever is woken and leaves something behind passes
-//! the turn on to the next; whoever finds nothing goes back to the queue. So a thousand coroutines in
-//! `accept` on one listener do not all wake for one connection. Invariant: if a side is not dry and
-//! has waiters, then one that was woken has not run yet, and will pass the turn on.
+//! An event wakes the *first* waiter of its side. Whoever is woken and leaves something behind
+//! passes the turn on to the next; whoever finds nothing goes back to the queue. So a thousand
+//! coroutines in `accept` on one listener do not all wake for one connection. Invariant: if a side
+//! is not dry and has waiters, then one that was woken has not run yet, and will pass the turn on.
 //!
 //! The reactor knows descriptors and links, not coroutines. Generations guard against events that
 //! were on their way when a source was released and its place used again.
@@ -339,3 +341,6 @@ impl Reactor {
         self.sources.iter().filter(|source| source.live).map(|source| source.fd)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,18 @@ impl Scheduler {
         }
     }
 
+    /// Timers that are set.
+    pub(crate) fn timers_armed(&self) -> usize {
+        // SAFETY: a short look at the thread's own wheel.
+        unsafe { (*self.wheel.get()).len() }
+    }
+
+    /// Descriptors that are registered.
+    pub(crate) fn descriptors(&self) -> usize {
+        // SAFETY: a short look at the thread's own reactor.
+        unsafe { (*self.reactor.get()).len() }
+    }
+
     /// The root task, while the scheduler runs.
     pub(crate) fn root(&self) -> Option<&Task> {
         // SAFETY: the root task is live while it is set.

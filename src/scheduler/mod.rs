@@ -22,6 +22,7 @@
 //! | `crew.rs` | the workers of a runtime, and closures that none has started |
 //! | `fork.rs` | what becomes of a scheduler in a forked child |
 //! | `wait.rs` | queues of waiters, usable across threads |
+//! | `selection.rs` | waiting in several queues for the first to notify |
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
@@ -29,8 +30,9 @@
 //! | `unwind.rs` | the panics that end waits early |
 //!
 //! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `crew.rs`,
-//! `pool.rs` and `wait.rs` is touched by another one. The root task runs on the thread's own stack;
-//! the loop has a stack of its own, so that no task's stack is in use while it works.
+//! `pool.rs`, `wait.rs` and `selection.rs` is touched by another one. The root task runs on the
+//! thread's own stack; the loop has a stack of its own, so that no task's stack is in use while it
+//! works.
 
 pub(crate) mod crew;
 pub(crate) mod fork;
@@ -40,7 +42,8 @@ pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
 mod root;
-mod saver;
+pub(crate) mod saver;
+pub(crate) mod selection;
 pub(crate) mod shared;
 mod slots;
 pub(crate) mod spawn;
@@ -53,7 +56,7 @@ pub(crate) mod wait;
 #[cfg(test)]
 mod tests;
 
-use crate::arch::Context;
+use crate::arch::{self, Context};
 use crate::reactor::Reactor;
 use crate::stack::{self, Stack, StackError};
 use crate::sys;
@@ -346,6 +349,9 @@ impl Drop for Scheduler {
             self.shut_down(wait::NEVER);
         }
         // SAFETY: no task is left, and the loop's context is never entered again.
-        unsafe { (*self.shared_stacks.get()).clear() };
+        unsafe {
+            (*self.shared_stacks.get()).clear();
+            arch::discard(self.loop_context.get());
+        }
     }
 }

@@ -29,14 +29,22 @@ pub(crate) use crate::reactor::Direction;
 const PAUSE_NS_MIN: u64 = 50_000;
 const PAUSE_NS_MAX: u64 = 10_000_000;
 
+/// Operations of one descriptor in a row that did not wait, after which the others get their turn,
+/// and the kernel is asked: a peer that is always faster than we are must not have the thread to
+/// itself.
+const STREAK_MAX: u32 = if cfg!(test) { 8 } else { 64 };
+
 /// A descriptor's place in a reactor. It may move to another thread between two operations, and
 /// registers there when it next has to wait; it is not `Sync`.
 #[derive(Default)]
 pub(crate) struct Registration {
     place: RefCell<Option<Place>>,
-    /// The open file has other descriptors, so that closing this one does not end the kernel's side.
+    /// The open file has other descriptors, so that closing this one does not end the kernel's
+    /// side.
     duplicated: Cell<bool>,
     closed: Cell<bool>,
+    /// Operations since the last one that waited.
+    streak: Cell<u32>,
 }
 
 /// Where a descriptor is registered.
@@ -53,6 +61,7 @@ impl Registration {
             place: RefCell::new(None),
             duplicated: Cell::new(false),
             closed: Cell::new(false),
+            streak: Cell::new(0),
         }
     }
 
@@ -72,8 +81,8 @@ impl Registration {
         self.drive(fd, direction, deadline_ns, operation, |_| false)
     }
 
-    /// As [`run`](Self::run), for a transfer of up to `wanted` bytes on a stream whose transfers are
-    /// shorter only if no more can be moved at the time.
+    /// As [`run`](Self::run), for a transfer of up to `wanted` bytes on a stream whose transfers
+    /// are shorter only if no more can be moved at the time.
     #[inline]
     pub(crate) fn run_transfer(
         &self,
@@ -96,8 +105,10 @@ impl Registration {
         mut operation: impl FnMut() -> io::Result<T>,
         is_short: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
-        if self.closed.get() {
-            return Err(closed());
+        self.check_open()?;
+        self.streak.set(self.streak.get() + 1);
+        if self.streak.get() > STREAK_MAX {
+            self.make_way();
         }
         if !self.is_dry(direction) {
             match operation() {
@@ -111,6 +122,7 @@ impl Registration {
             }
         }
         let deadline_ns = deadline_ns();
+        self.streak.set(0);
         loop {
             self.wait(fd, direction, deadline_ns)?;
             match operation() {
@@ -122,6 +134,22 @@ impl Registration {
                     return outcome;
                 }
             }
+        }
+    }
+
+    /// Lets the other coroutines run, also those for which the kernel has something.
+    #[cold]
+    fn make_way(&self) {
+        self.streak.set(0);
+        let Some(scheduler) = Scheduler::current() else { return };
+        if scheduler.is_in_loop() || std::thread::panicking() {
+            return;
+        }
+        // With no direct switches left, the way to the next task leads through the loop.
+        scheduler.budget.set(0);
+        scheduler.yield_now();
+        if scheduler.current_task().is_cancelled() {
+            unwind::cancelled();
         }
     }
 
@@ -163,9 +191,7 @@ impl Registration {
 
     /// Waits for the next event of `fd`, after an operation that found nothing.
     fn wait(&self, fd: RawFd, direction: Direction, deadline_ns: u64) -> io::Result<()> {
-        if self.closed.get() {
-            return Err(closed());
-        }
+        self.check_open()?;
         let Some(scheduler) = Scheduler::current() else {
             return wait_thread(fd, direction, deadline_ns);
         };
@@ -177,8 +203,8 @@ impl Registration {
         let waiter = &scheduler.current_task().waiter;
         waiter.prepare(fd as u32);
         let reactor = scheduler.reactor.get();
-        // SAFETY: the waiter lies in the control block, it is out of the queue before we return, and
-        // the reactor is borrowed for this call only.
+        // SAFETY: the waiter lies in the control block, it is out of the queue before we return,
+        // and the reactor is borrowed for this call only.
         let known = unsafe { (*reactor).enqueue(token, direction, waiter.link()) };
         assert!(known, "a descriptor that was registered just now is known");
         let kind = match direction {
@@ -188,13 +214,13 @@ impl Registration {
         loop {
             let woken = scheduler.park(kind, deadline_ns);
             if waiter.is_notified() {
-                return if self.closed.get() { Err(closed()) } else { Ok(()) };
+                return self.check_open();
             }
             if woken == Woken::Ready {
                 continue;
             }
-            // SAFETY: not notified, so it still stands in that queue; the token is live, because the
-            // registration does not end while somebody waits by it, except in `close`, which
+            // SAFETY: not notified, so it still stands in that queue; the token is live, because
+            // the registration does not end while somebody waits by it, except in `close`, which
             // notifies.
             unsafe { (*reactor).remove(token, direction, waiter.link()) };
             return Err(ended(woken, deadline_ns));
@@ -264,7 +290,10 @@ impl Registration {
     /// Fails once `close` was called.
     #[inline]
     pub(crate) fn check_open(&self) -> io::Result<()> {
-        if self.closed.get() { Err(closed()) } else { Ok(()) }
+        if self.closed.get() {
+            return Err(io::Error::from_raw_os_error(sys::socket::BAD_DESCRIPTOR));
+        }
+        Ok(())
     }
 }
 
@@ -272,10 +301,6 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.end(self.duplicated.get());
     }
-}
-
-fn closed() -> io::Error {
-    io::Error::from_raw_os_error(sys::socket::BAD_DESCRIPTOR)
 }
 
 /// The error of a wait that ended with nothing; a cancelled one does not return.
@@ -343,3 +368,7 @@ fn pause(until_ns: u64, deadline_ns: u64) -> io::Result<()> {
     }
     Err(io::ErrorKind::WouldBlock.into())
 }
+
+#[cfg(test)]
+#[path = "readiness_tests.rs"]
+mod tests;

@@ -4,13 +4,16 @@
 //!
 //! ```text
 //!   class k (1..=128)  holds free pieces of 16 k bytes, linked through their first word
-//!   chunk              1 MiB from the allocator, cut from the front
+//!   chunk              from the allocator, cut from the front: a few of 1 MiB; then of 32 MiB, on
+//!                      huge pages, because at that size faults and misses of the address cache
+//!                      would cost more than anything else done to a piece
 //!   larger pieces      straight from the allocator
 //! ```
 //!
 //! One per thread. Its chunks go back when the last piece has come home; a thread that ends with
 //! pieces abroad leaves its chunks to them.
 
+use crate::sys;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
@@ -21,13 +24,53 @@ pub(super) const ALIGN: usize = 16;
 /// The number of sizes that are kept; larger pieces go back to the allocator at once.
 const CLASSES: usize = 128;
 
-/// The size of a chunk.
-const CHUNK_BYTES: usize = 1 << 20;
+/// The first chunks are small.
+const CHUNK: Layout = layout(1 << 20, ALIGN);
 
-const CHUNK: Layout = match Layout::from_size_align(CHUNK_BYTES, ALIGN) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a chunk has a valid layout"),
-};
+/// This many of them, before chunks are large: those who keep less do not get huge pages.
+const CHUNKS_SMALL: usize = 8;
+
+/// A large chunk; a multiple of the size of a huge page, and so aligned.
+const CHUNK_LARGE: Layout = layout(32 << 20, 2 << 20);
+
+const fn layout(bytes: usize, align: usize) -> Layout {
+    match Layout::from_size_align(bytes, align) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a chunk has a valid layout"),
+    }
+}
+
+/// Memory from the allocator.
+struct Chunk {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Chunk {
+    /// The chunk that comes after `chunks` others, or none if there is no memory.
+    fn new(chunks: usize) -> Option<Chunk> {
+        if chunks >= CHUNKS_SMALL {
+            // SAFETY: the layout has a size.
+            if let Some(start) = NonNull::new(unsafe { alloc(CHUNK_LARGE) }) {
+                // Without huge pages it works as well.
+                let _ = sys::mmap::prefer_huge_pages(start.as_ptr(), CHUNK_LARGE.size());
+                return Some(Chunk { start, layout: CHUNK_LARGE });
+            }
+        }
+        // SAFETY: the layout has a size.
+        let start = NonNull::new(unsafe { alloc(CHUNK) })?;
+        Some(Chunk { start, layout: CHUNK })
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    /// Nothing in it is used.
+    unsafe fn free(self) {
+        // SAFETY: made by `new` with this layout; the caller vouches for the rest.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
 
 /// One thread's pieces.
 struct Saver {
@@ -36,7 +79,7 @@ struct Saver {
     /// What is left of the newest chunk.
     cut: *mut u8,
     left: usize,
-    chunks: Vec<NonNull<u8>>,
+    chunks: Vec<Chunk>,
     /// Bytes handed out.
     used_bytes: usize,
 }
@@ -60,7 +103,11 @@ pub(super) fn give(piece: NonNull<u8>, bytes: usize) {
 
 /// Bytes that the thread's saver has handed out, and those it holds from the allocator.
 pub(crate) fn usage() -> (usize, usize) {
-    with(|saver| (saver.used_bytes, saver.chunks.len() * CHUNK_BYTES)).unwrap_or_default()
+    with(|saver| {
+        let held_bytes = saver.chunks.iter().map(|chunk| chunk.layout.size()).sum();
+        (saver.used_bytes, held_bytes)
+    })
+    .unwrap_or_default()
 }
 
 /// Runs `use_saver` with the thread's saver, unless that is gone; it must not come back here.
@@ -103,11 +150,10 @@ impl Saver {
     fn cut(&mut self, bytes: usize) -> Option<NonNull<u8>> {
         if self.left < bytes {
             self.chunks.try_reserve(1).ok()?;
-            // SAFETY: the layout has a size.
-            let chunk = NonNull::new(unsafe { alloc(CHUNK) })?;
+            let chunk = Chunk::new(self.chunks.len())?;
             self.recycle_rest();
+            (self.cut, self.left) = (chunk.start.as_ptr(), chunk.layout.size());
             self.chunks.push(chunk);
-            (self.cut, self.left) = (chunk.as_ptr(), CHUNK_BYTES);
         }
         let piece = self.cut;
         self.cut = self.cut.wrapping_add(bytes);
@@ -159,11 +205,11 @@ impl Saver {
         self.free = [std::ptr::null_mut(); CLASSES + 1];
         self.left = 0;
         for chunk in self.chunks.drain(1.min(self.chunks.len())..) {
-            // SAFETY: made in `cut` with this layout; nothing in it is used.
-            unsafe { dealloc(chunk.as_ptr(), CHUNK) };
+            // SAFETY: nothing in any chunk is used.
+            unsafe { chunk.free() };
         }
         if let Some(chunk) = self.chunks.first() {
-            (self.cut, self.left) = (chunk.as_ptr(), CHUNK_BYTES);
+            (self.cut, self.left) = (chunk.start.as_ptr(), chunk.layout.size());
         }
     }
 }
@@ -172,8 +218,8 @@ impl Drop for Saver {
     fn drop(&mut self) {
         if self.used_bytes == 0 {
             for chunk in self.chunks.drain(..) {
-                // SAFETY: made in `cut` with this layout; nothing in it is used.
-                unsafe { dealloc(chunk.as_ptr(), CHUNK) };
+                // SAFETY: nothing in any chunk is used.
+                unsafe { chunk.free() };
             }
         }
     }

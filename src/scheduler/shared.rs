@@ -109,8 +109,9 @@ impl Scheduler {
     /// Brings a task's stack in. None if the stack cannot be had now; the task is queued again.
     pub(super) fn bring_in<'a>(&self, task: &'a Task) -> Option<&'a Task> {
         count(&self.counters.swaps);
-        // SAFETY: only tasks on shared stacks are ever away; their stacks outlive them.
+        // SAFETY: only tasks on shared stacks are ever away.
         let mut home = unsafe { task.home.get().shared };
+        // SAFETY: a shared stack outlives its tasks.
         let shared = unsafe { &*home.stack };
         if task.has(flag::CHECKED) {
             self.reveal(task, shared);

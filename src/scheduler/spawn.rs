@@ -91,6 +91,10 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
         unsafe { (*(&raw const *task).cast::<Self>()).payload.get() }
     }
 
+    /// Runs the closure and keeps its result, or its panic.
+    ///
+    /// # Safety
+    /// The task is one of this vtable and has not started.
     unsafe fn run(task: &Task) {
         // SAFETY: the task has not started, so the payload is the closure; it is taken once. What
         // follows it is the result.
@@ -104,6 +108,10 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
         }
     }
 
+    /// Drops the closure unrun and notes that the task was cancelled.
+    ///
+    /// # Safety
+    /// As [`Self::run`].
     unsafe fn discard(task: &Task) {
         // SAFETY: as in `run`.
         unsafe {
@@ -114,6 +122,11 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
         }
     }
 
+    /// Moves the result out.
+    ///
+    /// # Safety
+    /// The task is one of this vtable and has ended, its result is taken once, and `to` has room
+    /// for a `thread::Result<T>`.
     unsafe fn take(task: &Task, to: *mut u8) {
         // SAFETY: the task has ended and the result is taken once, to a place of its type.
         unsafe {
@@ -122,6 +135,10 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
         }
     }
 
+    /// Drops the result.
+    ///
+    /// # Safety
+    /// The task is one of this vtable and has ended, and its result was not taken.
     unsafe fn drop_result(task: &Task) {
         // SAFETY: the task has ended and nobody has taken the result.
         let result = unsafe { ManuallyDrop::take(&mut (*Self::payload(task)).result) };
@@ -177,6 +194,8 @@ impl Scheduler {
         }
     }
 
+    /// # Safety
+    /// As [`Scheduler::spawn`].
     unsafe fn spawn_block<F, T, R>(
         &self,
         options: SpawnOptions,
@@ -297,6 +316,9 @@ pub(super) fn out_of_memory() -> StackError {
 }
 
 /// As [`Scheduler::free`]; needs no scheduler.
+///
+/// # Safety
+/// As there.
 unsafe fn free(task: *const Task) {
     // SAFETY: nothing refers to the task. Its home is that which `place` noted for its kind.
     unsafe {
@@ -316,7 +338,7 @@ unsafe fn free(task: *const Task) {
 ///
 /// # Safety
 /// `task` is a task that has not started and whose stack this is.
-pub(super) unsafe extern "C" fn main(task: *mut u8, _value: usize) -> ! {
+pub(super) unsafe extern "C" fn main(task: *mut u8, _value: arch::Value) -> ! {
     // SAFETY: as the caller says.
     unsafe {
         let task = &*task.cast::<Task>();

@@ -5,16 +5,19 @@
 //! the stack's top, in the page that is touched anyway; for a shared stack, in a block of its own.
 //!
 //! ```text
-//!   private:  stack top -> +------------------------+      shared:  block -> +---------------------+
-//!                          | Block { Task, payload }|                        | Block { Task,       |
-//!                          +------------------------+                        |         payload }   |
-//!                          | frames                 |                        +---------------------+
+//!   private:                            shared:
+//!   stack top -> +------------------+   block -> +------------------+
+//!                | Task             |            | Task             |
+//!                | payload          |            | payload          |
+//!                +------------------+            +------------------+
+//!                | frames           |   the frames lie on a shared stack, or in a buffer
+//!                +------------------+
 //! ```
 //!
 //! The payload is the closure until the coroutine starts, and its result once it has ended.
 //!
-//! Only the owning thread touches a task, with one exception: whoever holds the lock of the queue in
-//! which its waiter stands may read `scheduler`, `slot` and `id`, which never change.
+//! Only the owning thread touches a task, with one exception: whoever holds the lock of the queue
+//! in which its waiter stands may read `scheduler`, `slot` and `id`, which never change.
 
 use super::Scheduler;
 use super::wait::{Chain, WaitKind, Waiter};
@@ -92,7 +95,8 @@ pub(crate) struct TaskVtable {
     pub(crate) block_bytes: u32,
 }
 
-/// Where a task's stack is: the two words of a private stack, or a shared stack and the saved bytes.
+/// Where a task's stack is: the two words of a private stack, or a shared stack and the saved
+/// bytes.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) union Home {
@@ -117,8 +121,8 @@ pub(crate) struct Extra {
     pub(crate) name: Option<Arc<str>>,
     /// The deadline of the innermost deadline scope, or of an enclosing one if that is earlier.
     pub(crate) scope_deadline_ns: Option<u64>,
-    /// Coroutine-local variables, by the address of their key, in the order in which they were made;
-    /// none for one whose destructor has begun.
+    /// Coroutine-local variables, by the address of their key, in the order in which they were
+    /// made; none for one whose destructor has begun.
     pub(crate) locals: Vec<(usize, Option<Rc<dyn Any>>)>,
 }
 

@@ -11,8 +11,8 @@
 //!                                      until the next deadline or for ever
 //! ```
 //!
-//! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed. There
-//! is no tick: with nothing due, a sleeping runtime makes no system call at all.
+//! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed.
+//! There is no tick: with nothing due, a sleeping runtime makes no system call at all.
 
 use super::inbox::Message;
 use super::switch::BUDGET;
@@ -207,7 +207,7 @@ impl Scheduler {
 ///
 /// # Safety
 /// `scheduler` is the scheduler that owns the stack.
-unsafe extern "C" fn main(scheduler: *mut u8, _value: usize) -> ! {
+unsafe extern "C" fn main(scheduler: *mut u8, _value: arch::Value) -> ! {
     // SAFETY: as the caller says; it outlives its loop.
     let scheduler = unsafe { &*scheduler.cast::<Scheduler>() };
     loop {

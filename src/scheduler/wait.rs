@@ -11,6 +11,7 @@
 //! After a notification the notifier does not touch the waiter again: `notified` is the last thing
 //! that it writes, because the waiting side may then return and end without taking the lock.
 
+use super::selection::ArmWaiter;
 use super::task::{Task, Woken};
 use super::{Remote, Scheduler, unwind};
 use crate::list::{Link, Queue};
@@ -18,6 +19,7 @@ use crate::primitive::{SpinGuard, SpinLock};
 use crate::sys;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -59,6 +61,8 @@ enum Owner {
     Task,
     /// The target of the [`ForeignWaiter`] in which the waiter lies.
     Foreign,
+    /// The selection of the [`ArmWaiter`] in which the waiter lies.
+    Arm,
 }
 
 /// A place in a queue. Pinned while it is linked.
@@ -81,6 +85,17 @@ impl Waiter {
             notified: AtomicBool::new(false),
             owner: Owner::Task,
         }
+    }
+
+    /// The waiter of one arm of a selection.
+    pub(super) const fn of_arm() -> Waiter {
+        Waiter { owner: Owner::Arm, ..Waiter::of_task() }
+    }
+
+    /// The arm of a selection that the waiter stands for, if it does.
+    fn arm(&self) -> Option<&ArmWaiter> {
+        // SAFETY: a waiter with this owner is the first field of an `ArmWaiter`, and lives as long.
+        (self.owner == Owner::Arm).then(|| unsafe { &*(&raw const *self).cast::<ArmWaiter>() })
     }
 
     /// Whether a notifier has taken the waiter out of its queue.
@@ -164,12 +179,38 @@ impl Chain {
     }
 }
 
-/// Whom a foreign waiter wakes.
+/// Whom a foreign waiter or a selection wakes.
+#[derive(Clone)]
 pub(crate) enum Target {
     /// A plain thread, parked in std's way.
     Thread(std::thread::Thread),
     /// A task, by what other threads may know of it.
     Task(Remote),
+}
+
+impl Target {
+    /// Who is running: the current task, or on a thread without a scheduler the thread itself.
+    pub(crate) fn current() -> Target {
+        match Scheduler::current() {
+            Some(scheduler) => Target::Task(Remote::of(scheduler.current_task())),
+            None => Target::Thread(std::thread::current()),
+        }
+    }
+
+    /// Wakes it: at once if it is a task of this very thread.
+    pub(super) fn wake(&self) {
+        match self {
+            Target::Thread(thread) => thread.unpark(),
+            Target::Task(remote) => match Scheduler::current() {
+                Some(scheduler) if Arc::ptr_eq(&scheduler.shared, &remote.shared) => {
+                    if let Some(task) = scheduler.find(remote.slot, remote.id) {
+                        scheduler.wake(task, Woken::Ready);
+                    }
+                }
+                _ => remote.wake(),
+            },
+        }
+    }
 }
 
 /// A waiter outside a control block.
@@ -231,25 +272,45 @@ impl WaitQueue {
         unsafe { self.queue.remove(waiter.link()) }
     }
 
+    /// Takes the first waiter that can still be woken out of the queue, to be woken before the lock
+    /// is opened. From here on its wait ends by that wake-up and by nothing else. The arms of
+    /// selections that have been decided elsewhere leave the queue on the way.
+    #[inline]
+    pub(crate) fn claim(&mut self) -> Option<Claimed> {
+        loop {
+            let waiter = self.queue.pop_front()?.cast::<Waiter>();
+            // SAFETY: a link in the queue is that of a live waiter, at its start.
+            if unsafe { waiter.as_ref() }.arm().is_none_or(ArmWaiter::claim) {
+                return Some(Claimed(waiter));
+            }
+        }
+    }
+
     /// Wakes the first waiter and returns its token.
     #[inline]
     pub(crate) fn wake_one(&mut self) -> Option<u32> {
-        let token = self.front_token()?;
-        self.wake_one_with(token)
+        let claimed = self.claim()?;
+        // SAFETY: out of the queue the waiter is ours until it is notified.
+        let token = unsafe { claimed.0.as_ref() }.token.get();
+        claimed.wake();
+        Some(token)
     }
 
     /// As `wake_one`, and leaves `answer` in place of the token, for [`wait_for_answer`].
     #[inline]
     pub(crate) fn wake_one_with(&mut self, answer: u32) -> Option<u32> {
-        let link = self.queue.pop_front()?;
-        // SAFETY: a link in the queue is that of a live waiter, at its start, and out of the queue
-        // it is ours until it is notified.
-        unsafe {
-            let waiter = link.cast::<Waiter>();
-            let token = waiter.as_ref().token.replace(answer);
-            notify(waiter);
-            Some(token)
-        }
+        let claimed = self.claim()?;
+        // SAFETY: out of the queue the waiter is ours until it is notified.
+        let token = unsafe { claimed.0.as_ref() }.token.replace(answer);
+        claimed.wake();
+        Some(token)
+    }
+
+    /// Whether anybody waits here but the selection of which `place` is an arm.
+    pub(crate) fn has_rival(&self, place: &ArmWaiter) -> bool {
+        // SAFETY: a link in the queue is that of a live waiter, at its start.
+        let mut waiters = self.queue.iter().map(|link| unsafe { link.cast::<Waiter>().as_ref() });
+        waiters.any(|waiter| waiter.arm().is_none_or(|arm| !arm.is_sibling(place)))
     }
 
     /// Wakes all waiters; returns how many there were.
@@ -259,6 +320,19 @@ impl WaitQueue {
             woken += 1;
         }
         woken
+    }
+}
+
+/// A waiter that has left its queue and waits for nothing but to be told.
+#[must_use = "its wait never ends unless it is woken"]
+pub(crate) struct Claimed(NonNull<Waiter>);
+
+impl Claimed {
+    /// Ends the wait. The lock of the queue is held still.
+    #[inline]
+    pub(crate) fn wake(self) {
+        // SAFETY: live, because it has not been notified; taken out of its queue by `claim`.
+        unsafe { notify(self.0) }
     }
 }
 
@@ -295,19 +369,14 @@ unsafe fn notify(waiter: NonNull<Waiter>) {
                 }
             }
             Owner::Foreign => {
-                let foreign = waiter.cast::<ForeignWaiter>();
-                match &foreign.as_ref().target {
-                    Target::Thread(thread) => {
-                        let thread = thread.clone();
-                        waiter.as_ref().notified.store(true, Ordering::Release);
-                        thread.unpark();
-                    }
-                    Target::Task(remote) => {
-                        let remote = remote.clone();
-                        waiter.as_ref().notified.store(true, Ordering::Release);
-                        remote.wake();
-                    }
-                }
+                let target = waiter.cast::<ForeignWaiter>().as_ref().target.clone();
+                waiter.as_ref().notified.store(true, Ordering::Release);
+                target.wake();
+            }
+            Owner::Arm => {
+                // Its selection stays until it has had the lock that is held here.
+                waiter.as_ref().notified.store(true, Ordering::Release);
+                waiter.cast::<ArmWaiter>().as_ref().wake();
             }
         }
     }
@@ -324,9 +393,9 @@ pub(crate) enum Waited {
 
 /// Waits in a queue of the state behind `lock`, which `guard` holds and which is opened first.
 ///
-/// On a thread that runs no scheduler the thread itself waits. Unwinds when the task is cancelled or
-/// an enclosing deadline scope runs out, with the waiter out of the queue; a notification that has
-/// already come wins over both.
+/// On a thread that runs no scheduler the thread itself waits. Unwinds when the task is cancelled
+/// or an enclosing deadline scope runs out, with the waiter out of the queue; a notification that
+/// has already come wins over both.
 #[inline]
 pub(crate) fn wait<T>(
     lock: &SpinLock<T>,

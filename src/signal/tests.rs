@@ -1,3 +1,5 @@
+//! Tests of waiting for signals.
+
 use super::*;
 use crate::task::{Cancelled, yield_now};
 use crate::time::{Duration, timeout};
@@ -34,7 +36,8 @@ fn a_signal_ends_the_wait_for_it_and_no_other() {
 
 #[test]
 fn every_stream_hears_of_a_signal_and_repetitions_count_as_one() {
-    // Goal: broadcast, within a runtime. Method: two streams, three signals, before and during recv.
+    // Goal: broadcast, within a runtime. Method: two streams, three signals, before and during
+    // recv.
     let signal = private(2);
     crate::run(|| {
         let mut streams = [0, 1].map(|_| Signals::new(&[signal, SIGURG]).expect("handlers"));

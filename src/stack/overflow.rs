@@ -98,7 +98,8 @@ pub(super) fn prepare_thread() {
 }
 
 thread_local! {
-    static ALTERNATE: Alternate = const { Alternate { memory: Cell::new(None), outer: Cell::new(None) } };
+    static ALTERNATE: Alternate =
+        const { Alternate { memory: Cell::new(None), outer: Cell::new(None) } };
 }
 
 /// The thread's alternate signal stack, if it is ours.

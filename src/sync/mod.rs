@@ -28,9 +28,9 @@
 //! ```
 //!
 //! # Why not std's
-//! A [`std::sync::Mutex`] blocks the thread. If one coroutine holds it and yields, and another one of
-//! the same thread locks it, then the thread waits for a coroutine that only this thread could run:
-//! for ever. std's types are right for sections that never yield; these are right always.
+//! A [`std::sync::Mutex`] blocks the thread. If one coroutine holds it and yields, and another one
+//! of the same thread locks it, then the thread waits for a coroutine that only this thread could
+//! run: for ever. std's types are right for sections that never yield; these are right always.
 //!
 //! # Cancellation and deadlines
 //! Every wait here ends by unwinding when its coroutine is cancelled or a deadline scope around it
@@ -63,12 +63,14 @@ macro_rules! constructor {
 mod barrier;
 mod condvar;
 mod lazy_lock;
+pub mod mpsc;
 mod mutex;
 mod notify;
 mod once;
 mod once_cell;
 mod poison;
 mod rwlock;
+pub mod select;
 mod semaphore;
 mod wait_group;
 

@@ -83,7 +83,8 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Takes the lock; waits until it is free. A holder that locks again waits for itself, for ever.
+    /// Takes the lock; waits until it is free. A holder that locks again waits for itself, for
+    /// ever.
     ///
     /// # Errors
     /// If the mutex is poisoned; the error holds the guard.

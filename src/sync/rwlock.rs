@@ -21,8 +21,8 @@ pub use write_guard::RwLockWriteGuard;
 ///
 /// Those who wait get the lock in the order of their coming, but that one who comes when it opens
 /// may pass over each of them once. A reader that comes while a writer waits waits behind it, so a
-/// coroutine must not lock for reading again while it reads: with a writer in between, it would wait
-/// for itself.
+/// coroutine must not lock for reading again while it reads: with a writer in between, it would
+/// wait for itself.
 ///
 /// Cost, when nobody else wants it: one atomic exchange to lock and one to unlock.
 ///

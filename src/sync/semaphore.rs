@@ -119,8 +119,8 @@ impl Semaphore {
         self.raw.try_acquire(permits).then(|| SemaphorePermit::new(self, permits))
     }
 
-    /// As [`acquire`](Self::acquire), with a permit that keeps the semaphore alive: it may move into
-    /// a coroutine that is spawned once there is room for it.
+    /// As [`acquire`](Self::acquire), with a permit that keeps the semaphore alive: it may move
+    /// into a coroutine that is spawned once there is room for it.
     ///
     /// ```
     /// use cove::sync::{Arc, Semaphore};

@@ -47,8 +47,8 @@ pub(super) fn assert_cancelled<T>(result: std::thread::Result<T>) {
     assert!(result.err().expect("the coroutine has ended by itself").is::<Cancelled>());
 }
 
-/// Runs `work` on `runtimes` threads with a runtime, by `coroutines` coroutines each, and on as many
-/// threads without one as `threads` says; waits for all.
+/// Runs `work` on `runtimes` threads with a runtime, by `coroutines` coroutines each, and on as
+/// many threads without one as `threads` says; waits for all.
 pub(super) fn crowd(runtimes: usize, coroutines: usize, threads: usize, work: impl Fn() + Sync) {
     let work = &work;
     std::thread::scope(|scope| {

@@ -15,6 +15,7 @@ mod address;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod file;
 pub(crate) mod limits;
 pub(crate) mod mmap;
 pub(crate) mod process;

@@ -343,8 +343,8 @@ mod tests;
 /// The error number of an operation on a descriptor that is closed.
 pub(crate) const BAD_DESCRIPTOR: i32 = libc::EBADF;
 
-/// Blocks the calling thread until `fd` is readable (or `writable`), in error or hung up; false when
-/// `timeout_ns` passes first. Interruptions are retried with what is left of the time.
+/// Blocks the calling thread until `fd` is readable (or `writable`), in error or hung up; false
+/// when `timeout_ns` passes first. Interruptions are retried with what is left of the time.
 pub(crate) fn wait_ready(fd: RawFd, writable: bool, timeout_ns: Option<u64>) -> io::Result<bool> {
     let deadline_ns = timeout_ns.map(|ns| super::clock::monotonic_ns().saturating_add(ns));
     let events = if writable { libc::POLLOUT } else { libc::POLLIN };

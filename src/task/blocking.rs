@@ -2,8 +2,8 @@
 //!
 //! Job and coroutine share a [`Slot`] behind an `Arc`: the job puts its outcome there and wakes the
 //! coroutine through its remote name; the coroutine takes the outcome out. Neither has a pointer
-//! into the other's stack, so a coroutine that is cancelled, or whose stack is put away, just leaves
-//! its half behind.
+//! into the other's stack, so a coroutine that is cancelled, or whose stack is put away, just
+//! leaves its half behind.
 
 use crate::primitive::SpinLock;
 use crate::scheduler::pool::{self, Job, PoolError};
@@ -55,8 +55,8 @@ pub fn configure_blocking(limits: BlockingLimits) {
     pool::configure(pool::PoolLimits { threads_max, idle_ms, queue_max });
 }
 
-/// Runs `function` on a thread of the process's pool, while this coroutine, and no other, waits: for
-/// files, name lookup, closures that compute for long. A panic of `function` goes on here.
+/// Runs `function` on a thread of the process's pool, while this coroutine, and no other, waits:
+/// for files, name lookup, closures that compute for long. A panic of `function` goes on here.
 ///
 /// While the pool's queue is full, the coroutine waits for room. Outside a runtime `function` runs
 /// on the calling thread. Cost: two allocations and two thread switches, some 10 us.

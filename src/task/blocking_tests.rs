@@ -1,3 +1,5 @@
+//! Tests of blocking work on the pool.
+
 use super::*;
 use crate::task::{Cancelled, yield_now};
 use std::cell::Cell;
@@ -73,8 +75,8 @@ fn a_cancelled_coroutine_leaves_its_job_which_drops_its_result() {
 
 #[test]
 fn a_cancelled_coroutine_starts_no_job() {
-    // Goal: what is cancelled does nothing more. Method: cancel before the call, with a closure that
-    // would send a word if it ran.
+    // Goal: what is cancelled does nothing more. Method: cancel before the call, with a closure
+    // that would send a word if it ran.
     let (tell, told) = mpsc::channel();
     crate::run(move || {
         let waiter = crate::spawn(move || {

@@ -5,14 +5,14 @@
 //! and `unpark` share one token.
 //!
 //! # Cancelling
-//! [`JoinHandle::cancel`] makes the coroutine's present wait, and every later one, end by unwinding:
-//! destructors run, and `join` returns an error that holds [`Cancelled`]. A coroutine that has not
-//! started never runs. One that computes without waiting is not interrupted.
+//! [`JoinHandle::cancel`] makes the coroutine's present wait, and every later one, end by
+//! unwinding: destructors run, and `join` returns an error that holds [`Cancelled`]. A coroutine
+//! that has not started never runs. One that computes without waiting is not interrupted.
 //!
 //! # Destructors that wait
 //! While a coroutine unwinds, because it panics or is cancelled, a wait in one of its destructors
-//! keeps the whole thread: no other coroutine of the thread runs until it is over (std counts panics
-//! by thread, so another one would see itself panicking).
+//! keeps the whole thread: no other coroutine of the thread runs until it is over (std counts
+//! panics by thread, so another one would see itself panicking).
 
 mod blocking;
 mod builder;
@@ -20,6 +20,7 @@ mod current;
 mod join;
 mod scope;
 
+pub use crate::inspect::{CoroutineDump, Dump, Frame, StackDump, StackKind, State, dump};
 pub use crate::scheduler::unwind::Cancelled;
 pub(crate) use blocking::blocking_io;
 pub use blocking::{BlockingLimits, blocking, configure_blocking, try_blocking};

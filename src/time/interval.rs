@@ -2,7 +2,8 @@
 
 use super::{Duration, Instant, sleep_until};
 
-/// Stands in for times beyond what an `Instant` can hold: a century from now, nobody waits any more.
+/// Stands in for times beyond what an `Instant` can hold: a century from now, nobody waits any
+/// more.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// What an [`Interval`] does when ticks are missed: when the next one was due already as the

@@ -1,3 +1,5 @@
+//! Tests of sleeping, ticking and deadline scopes.
+
 use super::interval::following;
 use super::*;
 use crate::task::{Cancelled, blocking_io, park, yield_now};
@@ -50,7 +52,8 @@ fn ten_thousand_sleepers_all_wake_after_their_time() {
 
 #[test]
 fn sleepers_wake_in_the_order_of_their_deadlines() {
-    // Goal: order. Method: three sleeps far enough apart that all are in the wheel before the first.
+    // Goal: order. Method: three sleeps far enough apart that all are in the wheel before the
+    // first.
     let order = crate::run(|| {
         let order = Rc::new(RefCell::new(Vec::new()));
         let start = Instant::now() + ms(50);
@@ -233,7 +236,8 @@ fn a_swallowed_unwinding_comes_again_at_the_next_wait() {
 
 #[test]
 fn a_scope_holds_within_coroutines_scopes() {
-    // Goal: an expired deadline ends cove::scope and its children. Method: a child that sleeps long.
+    // Goal: an expired deadline ends cove::scope and its children. Method: a child that sleeps
+    // long.
     crate::run(|| {
         let outcome = timeout(ms(1), || {
             crate::scope(|scope| {
@@ -249,6 +253,7 @@ fn a_late_value_is_still_a_value() {
     // Goal: work that was done is not thrown away. Method: compute past the deadline.
     crate::run(|| {
         let outcome = timeout(Duration::ZERO, || {
+            // SLEEP: the work takes longer than the deadline.
             std::thread::sleep(ms(1));
             5
         });

@@ -40,8 +40,8 @@ impl From<Elapsed> for io::Error {
 
 /// Runs `function` on this coroutine, and ends every wait inside it when `duration` is over.
 ///
-/// - Input and output that waits then returns an error of kind [`TimedOut`](io::ErrorKind::TimedOut),
-///   which `function` handles as it likes.
+/// - Input and output that waits then returns an error of kind
+///   [`TimedOut`](io::ErrorKind::TimedOut), which `function` handles as it likes.
 /// - Any other wait (a sleep, a lock, a channel, a join) unwinds `function`, running destructors,
 ///   and the scope returns `Elapsed`.
 /// - What `function` returns comes back as `Ok`, however late. Code that does not wait is not

@@ -9,7 +9,8 @@ use std::io;
 use std::net::Shutdown;
 use std::path::Path;
 
-/// A Unix datagram socket: [`std::os::unix::net::UnixDatagram`] whose waits let other coroutines run.
+/// A Unix datagram socket: [`std::os::unix::net::UnixDatagram`] whose waits let other coroutines
+/// run.
 ///
 /// ```
 /// use cove::net::UnixDatagram;

@@ -10,7 +10,8 @@ use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// A Unix stream connection: [`std::os::unix::net::UnixStream`] whose waits let other coroutines run.
+/// A Unix stream connection: [`std::os::unix::net::UnixStream`] whose waits let other coroutines
+/// run.
 ///
 /// ```
 /// use std::io::{Read, Write};

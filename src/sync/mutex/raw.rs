@@ -1,7 +1,7 @@
 //! The lock inside [`Mutex`](super::Mutex): the word, and the queue of those who wait.
 //!
-//! **Who gets it.** An opened lock is free for anybody, and the first waiter is woken to try for it.
-//! A holder that locks again at once may come first: on one thread that saves a switch for each
+//! **Who gets it.** An opened lock is free for anybody, and the first waiter is woken to try for
+//! it. A holder that locks again at once may come first: on one thread that saves a switch for each
 //! section, and no section waits for a coroutine that is itself waiting for its turn. But a waiter
 //! is passed over only once. If it finds the lock taken again, it queues up as one to whom the lock
 //! must be *handed*: the lock then never opens, and its next holder is that waiter. So each waiter

@@ -7,9 +7,9 @@
 //! who queued before it: neither readers nor writers starve.
 //!
 //! **Nothing is lost.** A waiter that was notified always comes back from its wait, even if it was
-//! cancelled or its time ran out. It then holds the lock, or tries to take it; if it cannot, the one
-//! who holds it will admit the next waiters when it opens it. A waiter that leaves unnotified may
-//! have stood before others that could enter: it admits them.
+//! cancelled or its time ran out. It then holds the lock, or tries to take it; if it cannot, the
+//! one who holds it will admit the next waiters when it opens it. A waiter that leaves unnotified
+//! may have stood before others that could enter: it admits them.
 
 use super::word::{Mode, Word};
 use crate::primitive::SpinLock;

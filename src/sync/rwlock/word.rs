@@ -66,8 +66,8 @@ impl Word {
         false
     }
 
-    /// Under the queue's lock: notes that somebody will wait. False if the lock could be taken after
-    /// all: then it is. A reader does not take it if `others` wait.
+    /// Under the queue's lock: notes that somebody will wait. False if the lock could be taken
+    /// after all: then it is. A reader does not take it if `others` wait.
     pub(super) fn announce(&self, mode: Mode, others: bool) -> bool {
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {

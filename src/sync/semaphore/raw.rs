@@ -7,8 +7,8 @@
 //! `WAITERS` is set whenever the queue is not empty, may be left over when that has become empty,
 //! and is changed under the queue's lock only. While it is set nobody takes permits but by way of
 //! the queue: first come, first served, and one who wants many is not overtaken for ever by those
-//! who want few. Released permits are taken out of the counter for the first waiters before they are
-//! woken, so a woken waiter has its permits, and keeps them even if it was cancelled meanwhile.
+//! who want few. Released permits are taken out of the counter for the first waiters before they
+//! are woken, so a woken waiter has its permits, and keeps them even if it was cancelled meanwhile.
 //!
 //! A waiter that leaves without permits may have stood before others whose wish is smaller: the
 //! permits that there are go to those then.

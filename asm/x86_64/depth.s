@@ -1,0 +1,2 @@
+    // Subtracts the stack pointer from an address.
+    sub {depth}, rsp

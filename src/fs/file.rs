@@ -1,0 +1,300 @@
+//! An open file.
+//!
+//! The descriptor is shared, by an `Arc`, with the operation that a thread of the pool has in hand:
+//! so one that a cancelled coroutine left behind does not meet a closed descriptor, or somebody
+//! else's under the same number.
+
+use super::{CHUNK_BYTES, FileTimes, Metadata, OpenOptions, Permissions};
+use crate::sys;
+use crate::task::blocking_io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// An open file; [`std::fs::File`] for coroutines. It is closed when it is dropped.
+///
+/// A read or write moves a mebibyte at most; `read_to_end` and `write_all` go on by themselves. See
+/// the [module](super) on cancelling and deadlines. `std::os::unix::fs::FileExt` (`read_at`,
+/// `write_at`) is there too.
+///
+/// ```
+/// use cove::fs::File;
+/// use std::io::{Read, Seek, Write};
+/// # fn main() -> std::io::Result<()> {
+/// # let path = std::env::temp_dir().join(format!("cove-file-{}", std::process::id()));
+/// cove::run(|| {
+///     let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
+///     file.write_all(b"some bytes")?;
+///     file.rewind()?;
+///     let mut text = String::new();
+///     file.read_to_string(&mut text)?;
+///     assert_eq!(text, "some bytes");
+///     cove::fs::remove_file(&path)
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct File {
+    pub(super) inner: Arc<std::fs::File>,
+}
+
+impl File {
+    /// Opens a file to read it.
+    ///
+    /// # Errors
+    /// As [`std::fs::File::open`]; every method here has the errors of std's, and `TimedOut`.
+    pub fn open<P: AsRef<Path>>(path: P) -> io::Result<File> {
+        File::options().read(true).open(path)
+    }
+
+    /// Opens a file to write it, made if there is none, emptied if there is one.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn create<P: AsRef<Path>>(path: P) -> io::Result<File> {
+        File::options().write(true).create(true).truncate(true).open(path)
+    }
+
+    /// Makes a file to read and write.
+    ///
+    /// # Errors
+    /// As std's; `AlreadyExists` if there is one.
+    pub fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
+        File::options().read(true).write(true).create_new(true).open(path)
+    }
+
+    /// Options for another way to open.
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// Waits until contents and metadata are on the disk.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn sync_all(&self) -> io::Result<()> {
+        self.run(std::fs::File::sync_all)
+    }
+
+    /// Waits until the contents are on the disk.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn sync_data(&self) -> io::Result<()> {
+        self.run(std::fs::File::sync_data)
+    }
+
+    /// Cuts the file off at `size` bytes, or fills it up with zeroes.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn set_len(&self, size: u64) -> io::Result<()> {
+        self.run(move |file| file.set_len(size))
+    }
+
+    /// What the system knows of the file.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.run(std::fs::File::metadata)
+    }
+
+    /// Changes the permissions.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        self.run(move |file| file.set_permissions(permissions))
+    }
+
+    /// Changes the times of access and modification.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn set_times(&self, times: FileTimes) -> io::Result<()> {
+        self.run(move |file| file.set_times(times))
+    }
+
+    /// Changes the time of modification.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        self.set_times(FileTimes::new().set_modified(time))
+    }
+
+    /// Another descriptor of the same open file, which shares its position.
+    ///
+    /// # Errors
+    /// As std's.
+    pub fn try_clone(&self) -> io::Result<File> {
+        self.inner.try_clone().map(File::from)
+    }
+
+    /// Runs `operation` on the pool.
+    fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let inner = self.inner.clone();
+        blocking_io(move || operation(&inner))
+    }
+
+    /// Reads from the page cache, and if nothing is there, by `operation` on the pool.
+    fn read_by(
+        &self,
+        buffer: &mut [u8],
+        offset: Option<u64>,
+        operation: impl FnOnce(&std::fs::File, &mut [u8]) -> io::Result<usize> + Send + 'static,
+    ) -> io::Result<usize> {
+        let bytes = buffer.len().min(CHUNK_BYTES);
+        let buffer = &mut buffer[..bytes];
+        // An operation that was left behind holds the lock of the position while it reads.
+        if offset.is_some() || self.is_idle() {
+            // An error may have reasons of its own (no such call here), and 0 may not be the end.
+            if let Ok(count @ 1..) = sys::file::read_cached(self.as_raw_fd(), buffer, offset) {
+                return Ok(count);
+            }
+        }
+        let (filled, count) = self.run(move |file| {
+            let mut owned = vec![0; bytes];
+            let count = operation(file, &mut owned)?;
+            Ok((owned, count))
+        })?;
+        buffer[..count].copy_from_slice(&filled[..count]);
+        Ok(count)
+    }
+
+    /// Whether no operation is in hand.
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
+    }
+
+    /// Reads the rest of the file. The bytes before an error come with it.
+    fn rest(&self) -> io::Result<(Vec<u8>, io::Result<usize>)> {
+        self.run(|mut file| {
+            let mut bytes = Vec::new();
+            let outcome = file.read_to_end(&mut bytes);
+            Ok((bytes, outcome))
+        })
+    }
+}
+
+impl Read for &File {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_by(buffer, None, |mut file, buffer| file.read(buffer))
+    }
+
+    fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let (bytes, outcome) = self.rest()?;
+        if buffer.is_empty() {
+            *buffer = bytes;
+        } else {
+            buffer.extend_from_slice(&bytes);
+        }
+        outcome
+    }
+
+    fn read_to_string(&mut self, buffer: &mut String) -> io::Result<usize> {
+        let (bytes, outcome) = self.rest()?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => buffer.push_str(text),
+            Err(error) => return outcome.and(Err(invalid(error))),
+        }
+        outcome
+    }
+}
+
+fn invalid(error: std::str::Utf8Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+impl Write for &File {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let owned = buffer[..buffer.len().min(CHUNK_BYTES)].to_vec();
+        self.run(move |mut file| file.write(&owned))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for &File {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        if self.is_idle() {
+            // Only counts: nothing to wait for.
+            return (&*self.inner).seek(position);
+        }
+        self.run(move |mut file| file.seek(position))
+    }
+}
+
+impl Read for File {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+
+    fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        (&*self).read_to_end(buffer)
+    }
+
+    fn read_to_string(&mut self, buffer: &mut String) -> io::Result<usize> {
+        (&*self).read_to_string(buffer)
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        (&*self).write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for File {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        (&*self).seek(position)
+    }
+}
+
+impl FileExt for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_by(buffer, Some(offset), move |file, buffer| file.read_at(buffer, offset))
+    }
+
+    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        let owned = buffer[..buffer.len().min(CHUNK_BYTES)].to_vec();
+        self.run(move |file| file.write_at(&owned, offset))
+    }
+}
+
+impl From<std::fs::File> for File {
+    fn from(file: std::fs::File) -> File {
+        File { inner: Arc::new(file) }
+    }
+}
+
+impl From<OwnedFd> for File {
+    fn from(fd: OwnedFd) -> File {
+        File::from(std::fs::File::from(fd))
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl AsRawFd for File {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}

@@ -1,0 +1,340 @@
+//! The state that senders and the receiver of one channel share, under one lock.
+//!
+//! ```text
+//!   bounded, full:    offers             queue (at most `bound`)         receiver
+//!                     (9) (8) (7)   -->  [ 6 | 5 | 4 | 3 ]   -->
+//!                      blocked senders' values; move up as room appears
+//!
+//!   receiver waiting:                    [ empty ]      hand_over  ==>   receiver
+//! ```
+//!
+//! - **Handing over.** A sender that finds the receiver waiting claims it, puts the value into
+//!   `hand_over` and wakes it; the receiver takes the value without the lock. One lock is thus all
+//!   that either side pays for a message. A claimed receiver always comes back for its value: a
+//!   notification wins over deadlines and cancellation.
+//! - **Offers.** A sender that must block leaves its value in `offers`, and waits in `offerers`,
+//!   in the same order. Who makes room moves the first offer up. A sender that stops waiting takes
+//!   its offer back if it is still there; whether it is decides between sent and not sent. An offer
+//!   may be without its waiter (the sender is about to take it back), never the other way round.
+//! - **Reservations.** A `select!` whose send arm was chosen holds a place, counted in `reserved`,
+//!   while it computes its value. On a channel without room (bound 0) the place is the receiver's
+//!   promise to wait for just that value.
+//!
+//! While the receiver waits, the queue is empty, and so are the offers, unless the receiver is
+//! bound by a promise.
+
+use super::blocks::{Block, Blocks};
+use crate::primitive::{SpinGuard, SpinLock, UnsafeCell};
+use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, Waited, wait};
+use std::collections::VecDeque;
+use std::sync::mpsc::{RecvTimeoutError, TrySendError};
+
+/// The bound of a channel without one.
+pub(super) const UNBOUNDED: usize = usize::MAX;
+
+/// Room for offers that is kept when there are none.
+const OFFERS_KEPT: usize = 64;
+
+pub(super) struct State<T> {
+    pub(super) queue: Blocks<T>,
+    pub(super) receivers: WaitQueue,
+    pub(super) bound: usize,
+    pub(super) reserved: usize,
+    pub(super) senders: usize,
+    pub(super) receiver_gone: bool,
+    /// Whether a `select!` has its turn before the next offer.
+    arms_first: bool,
+    next_ticket: u32,
+    pub(super) offers: VecDeque<(u32, T)>,
+    /// The senders of the offers; the tokens are the tickets.
+    offerers: WaitQueue,
+    /// The send arms of waiting `select!`s.
+    pub(super) arms: WaitQueue,
+}
+
+/// What the two ends of a channel point at.
+pub(super) struct Channel<T> {
+    pub(super) lock: SpinLock<State<T>>,
+    /// Written under the lock by who has claimed the receiver, then read by the receiver alone.
+    hand_over: UnsafeCell<Option<T>>,
+}
+
+// SAFETY: values go from thread to thread, but are never shared: the lock guards the state, and
+// `hand_over` belongs to one thread at a time, as its comment says.
+unsafe impl<T: Send> Sync for Channel<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for Channel<T> {}
+
+impl<T> State<T> {
+    /// Whether a value may go straight to the receiver if that waits.
+    #[inline]
+    fn receiver_is_free(&self) -> bool {
+        self.bound > 0 || self.reserved == 0
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len().saturating_add(self.reserved) < self.bound
+    }
+
+    /// Moves offers up, and gives places to `select!`s, as far as there is room.
+    #[inline]
+    pub(super) fn admit(&mut self) {
+        if !(self.offers.is_empty() && self.arms.is_empty()) {
+            self.admit_waiting();
+        }
+    }
+
+    #[cold]
+    fn admit_waiting(&mut self) {
+        while self.has_room() {
+            self.arms_first = !self.arms_first;
+            if self.arms_first || self.offers.is_empty() {
+                if let Some(arm) = self.arms.claim() {
+                    self.reserved += 1;
+                    arm.wake();
+                    continue;
+                }
+            }
+            let Some(value) = self.accept_offer() else { return };
+            self.queue.push(value);
+        }
+    }
+
+    /// Takes the first offer, and tells its sender.
+    fn accept_offer(&mut self) -> Option<T> {
+        let (ticket, value) = self.offers.pop_front()?;
+        if self.offerers.front_token() == Some(ticket) {
+            self.offerers.wake_one();
+        }
+        if self.offers.is_empty() && self.offers.capacity() > OFFERS_KEPT {
+            self.offers = VecDeque::new();
+        }
+        Some(value)
+    }
+
+    /// Takes the next value.
+    #[inline]
+    fn take(&mut self) -> Option<T> {
+        match self.queue.pop() {
+            Some(value) => {
+                self.admit();
+                Some(value)
+            }
+            None if self.offers.is_empty() => None,
+            None => self.accept_offer(),
+        }
+    }
+
+    /// On a channel without room: whether the receiver is to wait for a value that is promised,
+    /// having won a waiting `select!` for it if need be.
+    #[inline]
+    fn has_promise(&mut self) -> bool {
+        self.bound == 0 && (self.reserved > 0 || self.win_promise())
+    }
+
+    fn win_promise(&mut self) -> bool {
+        let Some(arm) = self.arms.claim() else { return false };
+        self.reserved += 1;
+        arm.wake();
+        true
+    }
+}
+
+impl<T> Channel<T> {
+    pub(super) fn new(bound: usize) -> Channel<T> {
+        let state = State {
+            queue: Blocks::new(),
+            receivers: WaitQueue::new(),
+            bound,
+            reserved: 0,
+            senders: 1,
+            receiver_gone: false,
+            arms_first: false,
+            next_ticket: 0,
+            offers: VecDeque::new(),
+            offerers: WaitQueue::new(),
+            arms: WaitQueue::new(),
+        };
+        Channel { lock: SpinLock::new(state), hand_over: UnsafeCell::new(None) }
+    }
+
+    /// Gives the value to the receiver if that waits.
+    #[inline(always)]
+    pub(super) fn hand_over(&self, state: &mut State<T>, value: T) -> Result<(), T> {
+        let Some(receiver) = state.receivers.claim() else { return Err(value) };
+        // SAFETY: the receiver is claimed, under the lock, and not woken yet: until then the cell
+        // is ours. It is empty: every receiver takes its value before it waits again.
+        self.hand_over.with_mut(|place| unsafe { place.write(Some(value)) });
+        receiver.wake();
+        Ok(())
+    }
+
+    /// What a claimed receiver was given.
+    #[inline(always)]
+    pub(super) fn handed_over(&self) -> Option<T> {
+        // SAFETY: called by the receiver while it does not wait: nobody can claim it.
+        self.hand_over.with_mut(|place| unsafe { (*place).take() })
+    }
+
+    /// Sends a value if that needs no waiting. The lock is open after success, held after refusal.
+    #[inline(always)]
+    fn place(&self, value: T) -> Result<(), (SpinGuard<'_, State<T>>, TrySendError<T>)> {
+        let mut value = value;
+        let mut provided = None;
+        loop {
+            let mut state = self.lock.lock();
+            if state.receiver_gone {
+                return Err((state, TrySendError::Disconnected(value)));
+            }
+            if state.receiver_is_free() {
+                match self.hand_over(&mut state, value) {
+                    Ok(()) => {
+                        return Ok(());
+                    }
+                    Err(refused) => value = refused,
+                }
+            }
+            if !state.has_room() {
+                return Err((state, TrySendError::Full(value)));
+            }
+            if let Some(block) = provided.take() {
+                state.queue.provide(block);
+            }
+            if state.queue.has_room() {
+                state.queue.push(value);
+                return Ok(());
+            }
+            // Memory is asked for with the lock open; then everything may have changed.
+            drop(state);
+            provided = Some(Block::new());
+        }
+    }
+
+    #[inline]
+    pub(super) fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        self.place(value).map_err(|(_, refusal)| refusal)
+    }
+
+    /// Sends a value; when `deadline_ns` has passed or the receiver is gone, gives it back.
+    #[inline]
+    pub(super) fn send(&self, value: T, deadline_ns: u64) -> Result<(), Refused<T>> {
+        match self.place(value) {
+            Ok(()) => Ok(()),
+            Err((_, TrySendError::Disconnected(value))) => Err(Refused { value, gone: true }),
+            Err((state, TrySendError::Full(value))) => self.offer(state, value, deadline_ns),
+        }
+    }
+
+    /// Leaves the value among the offers and waits until it has moved up.
+    #[cold]
+    fn offer(
+        &self,
+        mut state: SpinGuard<'_, State<T>>,
+        value: T,
+        deadline_ns: u64,
+    ) -> Result<(), Refused<T>> {
+        let ticket = state.next_ticket;
+        state.next_ticket = ticket.wrapping_add(1);
+        state.offers.push_back((ticket, value));
+        let offer = Offer { channel: self, ticket };
+        wait(&self.lock, state, |state| &mut state.offerers, WaitKind::Send, ticket, deadline_ns);
+        match std::mem::ManuallyDrop::new(offer).take_back() {
+            None => Ok(()),
+            Some((value, gone)) => Err(Refused { value, gone }),
+        }
+    }
+
+    /// Receives a value. When there is none, waits until `deadline_ns`, or not at all if that is
+    /// `None`. `Timeout` stands for both.
+    #[inline]
+    pub(super) fn receive(&self, deadline_ns: Option<u64>) -> Result<T, RecvTimeoutError> {
+        loop {
+            let mut state = self.lock.lock();
+            if let Some(value) = state.take() {
+                let excess = state.queue.excess();
+                drop(state);
+                drop(excess);
+                return Ok(value);
+            }
+            if state.senders == 0 {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+            let deadline_ns = match deadline_ns {
+                // While the thread unwinds nobody could keep the promise.
+                None if std::thread::panicking() || !state.has_promise() => {
+                    return Err(RecvTimeoutError::Timeout);
+                }
+                Some(deadline_ns) if state.bound > 0 || !state.has_promise() => deadline_ns,
+                // It is kept, or withdrawn, by who is awake.
+                _ => NEVER,
+            };
+            let kind = WaitKind::Receive;
+            match wait(&self.lock, state, |state| &mut state.receivers, kind, 0, deadline_ns) {
+                Waited::TimedOut => return Err(RecvTimeoutError::Timeout),
+                Waited::Notified => {}
+            }
+            if let Some(value) = self.handed_over() {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// A sender more.
+    pub(super) fn add_sender(&self) {
+        self.lock.lock().senders += 1;
+    }
+
+    /// A sender less; the last one tells the receiver.
+    pub(super) fn remove_sender(&self) {
+        let mut state = self.lock.lock();
+        state.senders -= 1;
+        if state.senders == 0 {
+            state.receivers.wake_all();
+        }
+    }
+
+    /// The receiver is gone: every sender is told, and what nobody will receive is dropped.
+    pub(super) fn remove_receiver(&self) {
+        let mut state = self.lock.lock();
+        state.receiver_gone = true;
+        state.offerers.wake_all();
+        while let Some(arm) = state.arms.claim() {
+            state.reserved += 1;
+            arm.wake();
+        }
+        let unreceived = std::mem::replace(&mut state.queue, Blocks::new());
+        drop(state);
+        drop(unreceived);
+    }
+}
+
+/// A value that could not be sent, and whether that is because the receiver is gone.
+pub(super) struct Refused<T> {
+    pub(super) value: T,
+    pub(super) gone: bool,
+}
+
+/// A value among the offers; when dropped by an unwinding, takes it back.
+struct Offer<'a, T> {
+    channel: &'a Channel<T>,
+    ticket: u32,
+}
+
+impl<T> Offer<'_, T> {
+    /// Takes the value back if it has not moved up; tells also whether the receiver is gone.
+    fn take_back(&self) -> Option<(T, bool)> {
+        let mut state = self.channel.lock.lock();
+        // Tickets ascend, apart from wrapping around.
+        let first = state.offers.front()?.0;
+        let key = self.ticket.wrapping_sub(first);
+        let found = state.offers.binary_search_by_key(&key, |offer| offer.0.wrapping_sub(first));
+        let (_, value) = state.offers.remove(found.ok()?)?;
+        Some((value, state.receiver_gone))
+    }
+}
+
+impl<T> Drop for Offer<'_, T> {
+    fn drop(&mut self) {
+        drop(self.take_back());
+    }
+}

@@ -1,0 +1,218 @@
+//! Dumps and counters, over the public API.
+
+use cove::net::{TcpListener, TcpStream, UdpSocket};
+use cove::task::{self, CoroutineDump, Dump, StackKind, State};
+use std::time::Duration;
+
+/// Long enough never to pass in a test.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Whether this processor's switch lets backtraces be taken.
+const SHOWS_FRAMES: bool =
+    cfg!(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(cove_portable)));
+
+#[inline(never)]
+fn user_accepts(listener: &TcpListener) {
+    let _ = std::hint::black_box(listener.accept());
+}
+
+#[inline(never)]
+fn user_receives_datagram(socket: &UdpSocket) {
+    let _ = std::hint::black_box(socket.recv(&mut [0]));
+}
+
+#[inline(never)]
+fn user_sleeps() {
+    cove::time::sleep(LONG);
+    std::hint::black_box(());
+}
+
+#[inline(never)]
+fn user_parks() {
+    task::park();
+    std::hint::black_box(());
+}
+
+#[inline(never)]
+fn user_receives(channel: &cove::sync::mpsc::Receiver<u8>) {
+    let _ = std::hint::black_box(channel.recv());
+}
+
+fn find<'a>(dump: &'a Dump, name: &str) -> &'a CoroutineDump {
+    let found = dump.iter().find(|coroutine| coroutine.name.as_deref() == Some(name));
+    found.unwrap_or_else(|| panic!("{name} is missing in:\n{dump}"))
+}
+
+fn shows(coroutine: &CoroutineDump, function: &str) -> bool {
+    let names = |frame: &task::Frame| {
+        frame.function.as_deref().is_some_and(|name| name.ends_with(function))
+    };
+    !SHOWS_FRAMES || coroutine.backtrace.iter().take(8).any(names)
+}
+
+/// Goal: a dump of many names each one's function, near the top. Method: 200 in five kinds of wait.
+#[test]
+fn dump_lists_200_blocked_coroutines_with_the_users_functions() {
+    const EACH: usize = 40;
+    cove::run(|| {
+        let mut spawned = Vec::new();
+        for _ in 0..EACH {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            let (sender, receiver) = cove::sync::mpsc::channel();
+            spawned.push(cove::spawn(move || user_accepts(&listener)));
+            spawned.push(cove::spawn(move || user_receives_datagram(&socket)));
+            spawned.push(cove::spawn(user_sleeps));
+            spawned.push(cove::spawn(user_parks));
+            spawned.push(cove::spawn(move || user_receives(&receiver)));
+            std::mem::forget(sender);
+        }
+        task::yield_now();
+        let dump = task::dump();
+        assert_eq!(dump.len(), 5 * EACH + 1);
+        let kinds = [
+            ("user_accepts", "reading descriptor "),
+            ("user_receives_datagram", "reading descriptor "),
+            ("user_sleeps", "sleeping, 3599.9 s left"),
+            ("user_parks", "unpark"),
+            ("user_receives", "channel receive"),
+        ];
+        for (number, handle) in spawned.iter().enumerate() {
+            let id = handle.task().id().get();
+            let found = dump.iter().find(|coroutine| coroutine.id == id).expect("listed");
+            let (function, reason) = kinds[number % kinds.len()];
+            let waiting_for = found.waiting_for.as_deref().unwrap_or_default();
+            assert!(waiting_for.starts_with(reason), "{waiting_for} instead of {reason}");
+            assert!(shows(found, function), "{function} is missing in:\n{found}");
+            assert!(found.function.contains("dump_lists_200") || number % 5 > 1, "{found}");
+        }
+        spawned.iter().for_each(cove::JoinHandle::cancel);
+    });
+}
+
+/// Goal: a dump needs next to none of its caller's stack. Method: one of 4 KiB.
+#[test]
+fn dump_works_on_the_smallest_stack() {
+    cove::run(|| {
+        let small = task::Builder::new().name("small").stack_bytes(4096);
+        let dump = small.spawn(task::dump).expect("a stack").join().expect("a dump");
+        let small = find(&dump, "small");
+        assert_eq!((small.state, small.waiting_for.as_deref()), (State::Running, None));
+        assert!(small.stack.bytes <= Some(4096) && small.stack.used_bytes > Some(0), "{small}");
+        assert!(shows(small, "dump"), "{small}");
+        assert_eq!(dump.coroutines[0].stack.kind, StackKind::Thread);
+        assert_eq!(dump.coroutines[0].waiting_for.as_deref(), Some("join"));
+        assert!(
+            shows(&dump.coroutines[0], "dump_works_on_the_smallest_stack::{{closure}}")
+                || shows(&dump.coroutines[0], "{closure#0}"),
+            "{}",
+            dump.coroutines[0]
+        );
+    });
+}
+
+/// Goal: frames that are put away are seen, and nothing is disturbed. Method: many on one shared
+/// stack, each with a number on it, one of which takes the dump.
+#[test]
+fn dump_sees_coroutines_whose_shared_stack_another_uses() {
+    cove::run(|| {
+        let coroutine = |number: usize| {
+            let numbers = std::hint::black_box([number; 8]);
+            user_parks();
+            let dump = (number == 5).then(task::dump);
+            assert_eq!(std::hint::black_box(numbers), [number; 8]);
+            dump
+        };
+        let spawned: Vec<_> = (0..20)
+            .map(|number| {
+                let builder = task::Builder::new().name(format!("number {number}"));
+                // SAFETY: nobody points to what the coroutine keeps on its stack.
+                unsafe { builder.spawn_on_shared_stack(move || coroutine(number)) }.expect("one")
+            })
+            .collect();
+        task::yield_now();
+        spawned[5].task().unpark();
+        task::yield_now();
+        for number in (0..20).filter(|number| *number != 5) {
+            spawned[number].task().unpark();
+        }
+        let mut dumps = spawned.into_iter().filter_map(|handle| handle.join().expect("numbers"));
+        let dump = dumps.next().expect("a dump");
+        assert_eq!(find(&dump, "number 5").state, State::Running);
+        for number in (0..20).filter(|number| *number != 5) {
+            let found = find(&dump, &format!("number {number}"));
+            assert_eq!(found.stack.kind, StackKind::Shared);
+            assert!(found.stack.used_bytes > Some(64), "{found}");
+            assert!(shows(found, "user_parks"), "{found}");
+        }
+    });
+}
+
+/// Goal: what has not started has no frames, what is ready says so. Method: dump before they ran,
+/// and after.
+#[test]
+fn dump_tells_fresh_and_ready_coroutines_apart() {
+    cove::run(|| {
+        let yields = || (0..2).for_each(|_| task::yield_now());
+        let handle = task::Builder::new().name("one").spawn(yields).expect("a coroutine");
+        let before = task::dump();
+        task::yield_now();
+        let after = task::dump();
+        assert!(find(&before, "one").backtrace.is_empty());
+        assert_eq!(find(&before, "one").state, State::Ready);
+        assert_eq!(find(&after, "one").state, State::Ready);
+        assert!(!SHOWS_FRAMES || !find(&after, "one").backtrace.is_empty());
+        assert!(find(&after, "one").stack.high_water_bytes > Some(0));
+        handle.join().expect("a result");
+        assert_eq!(task::dump().len(), 1);
+    });
+    assert!(task::dump().is_empty());
+}
+
+/// Goal: both texts hold what the dump holds. Method: look for it.
+#[test]
+fn dump_prints_as_text_and_as_json() {
+    cove::run(|| {
+        let sleeper = task::Builder::new().name("a \"sleeper\"").spawn(user_sleeps).expect("one");
+        task::yield_now();
+        let dump = task::dump();
+        let (text, json) = (dump.to_string(), dump.to_json());
+        let id = sleeper.task().id();
+        assert!(text.contains(&format!("coroutine {id} 'a \"sleeper\"' (")), "{text}");
+        assert!(text.contains("parked, sleeping, "), "{text}");
+        assert!(json.contains(&format!("{{\"id\":{id},\"name\":\"a \\\"sleeper\\\"\"")), "{json}");
+        assert!(json.contains("\"stack\":{\"kind\":\"private\",\"bytes\":"), "{json}");
+        sleeper.cancel();
+    });
+}
+
+/// Goal: each counter counts its own thing. Method: do each thing once or so.
+#[test]
+fn metrics_count_what_happens() {
+    cove::run(|| {
+        let before = cove::metrics();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let acceptor = cove::spawn(move || listener.accept().map(|_| ()));
+        let sleeper = cove::spawn(|| cove::time::sleep(Duration::from_millis(1)));
+        task::yield_now();
+        let during = cove::metrics();
+        assert_eq!(during.spawned - before.spawned, 2);
+        assert_eq!((during.live, during.timers_armed, during.descriptors), (2, 1, 1));
+        assert!(during.stacks_live >= 3 && during.stack_reserved_bytes > 0);
+        let _stream = TcpStream::connect(address).expect("a connection");
+        acceptor.join().expect("a result").expect("a stream");
+        sleeper.join().expect("a result");
+        let after = cove::metrics();
+        assert_eq!((after.completed, after.live, after.timers_armed), (2, 0, 0));
+        assert_eq!(after.timers_fired - before.timers_fired, 1);
+        assert!(after.switches > during.switches && after.polls > before.polls);
+        // SAFETY: nobody points to what the coroutines keep on their stacks.
+        let shared = |_| unsafe { task::Builder::new().spawn_on_shared_stack(user_parks) };
+        let shared: Vec<_> = (0..10).map(|number| shared(number).expect("one")).collect();
+        task::yield_now();
+        assert!(cove::metrics().shared_stack_swaps >= 10 && cove::metrics().saved_bytes > 0);
+        shared.iter().for_each(cove::JoinHandle::cancel);
+    });
+    assert_eq!(cove::metrics().spawned, 0);
+}
