@@ -52,7 +52,7 @@ pub(super) fn dump_of(scheduler: &Scheduler) -> Dump {
         coroutines.push(look_at(scheduler, root, now_ns, &mut namer));
     }
     scheduler.for_each_task(|task| coroutines.push(look_at(scheduler, task, now_ns, &mut namer)));
-    Dump { thread_id: scheduler.shared.thread_id, coroutines }
+    Dump { thread_id: scheduler.shared.thread_id(), coroutines }
 }
 
 fn look_at(scheduler: &Scheduler, task: &Task, now_ns: u64, namer: &mut Namer) -> CoroutineDump {

@@ -27,7 +27,7 @@ impl Scheduler {
     pub(crate) fn park(&self, kind: WaitKind, deadline_ns: u64) -> Woken {
         let me = self.current_task();
         let mut deadline_ns = deadline_ns;
-        if thread::panicking() && self.is_unwinding(me) {
+        if thread::panicking() && self.is_unwinding() {
             return self.park_alone(me, kind, deadline_ns);
         }
         if me.is_cancelled() {
@@ -69,12 +69,12 @@ impl Scheduler {
         unsafe { (*self.wheel.get()).cancel(NonNull::new_unchecked(task.timer.get())) };
     }
 
-    /// Whether, on a thread that is panicking, it is this task that unwinds. It is, unless the
-    /// thread was unwinding before it entered the runtime (to drop it, say): then a task is taken
-    /// to unwind once its cancellation was raised.
+    /// Whether, on a thread that is panicking, the current task may be the one that unwinds, so that
+    /// nothing else may run. Not if the thread was unwinding before it entered the runtime (to drop
+    /// it, say): then every task sees it panic anyway, and all run side by side.
     #[cold]
-    pub(crate) fn is_unwinding(&self, task: &Task) -> bool {
-        !self.entered_panicking.get() || task.raised.get()
+    pub(crate) fn is_unwinding(&self) -> bool {
+        !self.entered_panicking.get()
     }
 
     /// Parks while the thread is unwinding: the loop runs this task and no other.
@@ -95,7 +95,7 @@ impl Scheduler {
             return;
         }
         let me = self.current_task();
-        if thread::panicking() && self.is_unwinding(me) {
+        if thread::panicking() && self.is_unwinding() {
             return;
         }
         me.state.set(State::Ready);
