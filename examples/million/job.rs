@@ -2,22 +2,26 @@
 //!
 //! The moment when all are parked must come before the first deadline, which is therefore set so
 //! far ahead as a trial with a hundredth of the coroutines foretells, times the patience. If it
-//! turns out that this was too little, there is no result.
+//! turns out that this was too little, there is no result, and more patience is needed.
 
 use crate::measure::{Memory, cpu_ns};
 use crate::report::Run;
 use crate::{Kind, Options};
+use cove::sync::mpsc::{Receiver, Sender, channel};
 use cove::{JoinHandle, task, time};
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
-use stand_in::{Receiver, Sender, channel};
 use std::error::Error;
 use std::io;
+use std::process;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// So many coroutines are spawned before they run: few enough to be in the cache then.
 const BATCH: u32 = 32;
+
+/// The exit status that asks for more patience; EX_TEMPFAIL of sysexits.h(3head).
+pub(crate) const TOO_SLOW: i32 = 75;
 
 /// What all coroutines know.
 struct Plan {
@@ -64,12 +68,8 @@ impl Plan {
     }
 }
 
-/// Does the job once. None if the first deadline came before all were parked.
-pub(crate) fn run(
-    options: &Options,
-    kind: Kind,
-    bar: &ProgressBar,
-) -> Result<Option<Run>, Box<dyn Error>> {
+/// Does the job once. Ends the process if the first deadline came before all were parked.
+pub(crate) fn run(options: &Options, kind: Kind, bar: &ProgressBar) -> Result<Run, Box<dyn Error>> {
     let before = Memory::now()?;
     let trial = Options { count: options.count.div_ceil(100), ..options.clone() };
     let (plan, tally) = prepare(Duration::from_millis(50), Duration::ZERO);
@@ -84,12 +84,14 @@ pub(crate) fn run(
     let started_ns = cpu_ns()?;
     let handles = make(options, kind, &plan, bar)?;
     let made_ns = cpu_ns()?;
-    if !idle.is_zero() {
+    let has_time = Instant::now() + idle < plan.first;
+    if !idle.is_zero() && has_time {
         time::sleep(idle);
     }
     let parked = Memory::now()?;
-    if Instant::now() >= plan.first {
-        return Ok(None);
+    if !has_time || Instant::now() >= plan.first {
+        // At once: it would take long to cancel them all, to no end.
+        process::exit(TOO_SLOW);
     }
     bar.set_position(0);
     let woken_ns = cpu_ns()?;
@@ -98,7 +100,7 @@ pub(crate) fn run(
 
     let each = |after: i64, before: i64| (after - before) as f64 / f64::from(options.count);
     let right = u64::from(options.count) * (u64::from(options.count) + 1) / 2;
-    Ok(Some(Run {
+    Ok(Run {
         stack: kind,
         count: options.count,
         create_ns: each(made_ns, started_ns),
@@ -112,7 +114,7 @@ pub(crate) fn run(
         mappings: parked.mappings,
         peak_rss_bytes: Memory::now()?.peak_rss_bytes,
         checksum_ok: sum == right && tally.sum == right,
-    }))
+    })
 }
 
 /// The plan with its first deadline `ahead`, and the coroutine that receives the messages.
@@ -135,6 +137,12 @@ fn receive(messages: Receiver<Message>) -> Tally {
     tally
 }
 
+/// What each coroutine does.
+fn live(plan: Rc<Plan>, number: u32) -> u64 {
+    plan.sleep(number);
+    plan.report(number)
+}
+
 /// Spawns the coroutines and lets each run until it is parked.
 fn make(
     options: &Options,
@@ -145,10 +153,7 @@ fn make(
     let mut handles = Vec::with_capacity(options.count as usize);
     for number in 0..options.count {
         let plan = plan.clone();
-        let live = move || {
-            plan.sleep(number);
-            plan.report(number)
-        };
+        let live = move || live(plan, number);
         handles.push(match kind {
             Kind::Private => task::Builder::new().stack_bytes(options.stack_bytes).spawn(live)?,
             // SAFETY: the coroutine lends nothing of its own to others.
@@ -177,54 +182,4 @@ fn finish(
         bar.inc(1);
     }
     Ok((sum, tally.join().map_err(|_| "the receiver panicked")?))
-}
-
-mod stand_in {
-    use std::cell::RefCell;
-    use std::collections::VecDeque;
-    use std::rc::Rc;
-    struct Inner<T> {
-        queue: RefCell<VecDeque<T>>,
-        receiver: RefCell<Option<task::Handle>>,
-    }
-    use cove::task;
-    pub struct Sender<T>(Rc<Inner<T>>);
-    pub struct Receiver<T>(Rc<Inner<T>>);
-    pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-        let inner = Rc::new(Inner { queue: Default::default(), receiver: RefCell::new(None) });
-        let receiver = Receiver(inner.clone());
-        (Sender(inner), receiver)
-    }
-    impl<T> Sender<T> {
-        pub fn send(&self, t: T) -> Result<(), T> {
-            self.0.queue.borrow_mut().push_back(t);
-            if let Some(r) = self.0.receiver.borrow_mut().take() {
-                r.unpark();
-            }
-            Ok(())
-        }
-    }
-    impl<T> Drop for Sender<T> {
-        fn drop(&mut self) {
-            if let Some(r) = self.0.receiver.borrow_mut().take() {
-                r.unpark();
-            }
-        }
-    }
-    impl<T> Iterator for Receiver<T> {
-        type Item = T;
-        fn next(&mut self) -> Option<T> {
-            loop {
-                let inner = &self.0;
-                if let Some(t) = inner.queue.borrow_mut().pop_front() {
-                    return Some(t);
-                }
-                if Rc::strong_count(inner) == 1 {
-                    return None;
-                }
-                *inner.receiver.borrow_mut() = Some(task::current());
-                task::park();
-            }
-        }
-    }
 }

@@ -100,38 +100,28 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The job's process: tells its figures, or nothing if making the coroutines took too long.
+/// The job's process: prints the figures of one kind of stack.
 fn child(options: &Options, kind: Kind) -> Result<ExitCode, Box<dyn Error>> {
     let shown = !options.json && std::io::stderr().is_terminal();
     let bar = if shown { ProgressBar::new(options.count.into()) } else { ProgressBar::hidden() };
     let run = cove::run(|| job::run(options, kind, &bar))?;
     bar.finish_and_clear();
-    if let Some(run) = run {
-        println!("{}", serde_json::to_string(&run)?);
-    }
+    println!("{}", serde_json::to_string(&run)?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs this program again for one kind of stack; more patiently if the first deadline came before
-/// the last coroutine was made.
+/// Runs this program again for one kind of stack, more patiently if the machine was too slow.
 fn in_child(kind: Kind) -> Result<Run, Box<dyn Error>> {
-    for patience in [2, 6, 20] {
-        let name = kind.to_possible_value().expect("a kind has a name");
+    for patience in ["2", "6", "20"] {
+        let kind = format!("--child={}", if kind == Kind::Private { "private" } else { "shared" });
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(std::env::args_os().skip(1)).args(["--child", name.get_name()]);
-        command.args(["--patience", &patience.to_string()]).stderr(Stdio::inherit());
-        let output = command.output()?;
-        if !output.status.success() {
-            return Err(format!(
-                "the run on {} stacks ended by {}",
-                name.get_name(),
-                output.status
-            )
-            .into());
-        }
-        if !output.stdout.is_empty() {
-            return Ok(serde_json::from_slice(&output.stdout)?);
+        command.args(std::env::args_os().skip(1)).args([&kind, "--patience", patience]);
+        let output = command.stderr(Stdio::inherit()).output()?;
+        match output.status.code() {
+            Some(0) => return Ok(serde_json::from_slice(&output.stdout)?),
+            Some(job::TOO_SLOW) => {}
+            _ => return Err(format!("{command:?} ended by {}", output.status).into()),
         }
     }
-    Err("the coroutines cannot be made in a time that can be foreseen".into())
+    Err("the machine is too busy: the coroutines cannot be made before they are due".into())
 }

@@ -4,8 +4,7 @@
 //! has had to wait for the first time; from then on waiting costs no system call.
 //!
 //! ```text
-//!   token = generation << 32 | index        sources: [ {fd, generation, read side, write side} ...
-//!   ]
+//!   token = generation << 32 | index        sources: [ {fd, generation, reading, writing} ... ]
 //!                                     index ---------^
 //!
 //!   a side:       event                          event: wakes the first waiter

@@ -103,9 +103,9 @@ impl Builder {
         self
     }
 
-    /// Gives each coroutine on a shared stack one of its own, inaccessible while it does not run, so
-    /// that using a pointer into a stack that would have been swapped out faults there and then. For
-    /// tests; slow. The environment variable `COVE_CHECK_SHARED=1` does the same.
+    /// Gives each coroutine on a shared stack one of its own, inaccessible while it does not run,
+    /// so that using a pointer into a stack that would have been swapped out faults there and then.
+    /// For tests; slow. The environment variable `COVE_CHECK_SHARED=1` does the same.
     ///
     /// ```
     /// let runtime = cove::Builder::new().check_shared_stacks(true).build()?;
@@ -116,8 +116,8 @@ impl Builder {
         self
     }
 
-    /// Sets the number of workers, 1 to 1024: threads with coroutines of their own. The first is the
-    /// thread that calls [`Runtime::run`]. Default: 1.
+    /// Sets the number of workers, 1 to 1024: threads with coroutines of their own. The first is
+    /// the thread that calls [`Runtime::run`]. Default: 1.
     ///
     /// ```
     /// let cores = std::thread::available_parallelism()?.get();
@@ -130,8 +130,8 @@ impl Builder {
         self
     }
 
-    /// Names the threads of the workers: `NAME-1` for the second worker, and so on (the kernel keeps
-    /// 15 bytes). Default: `cove-worker`. The first worker's thread keeps its name.
+    /// Names the threads of the workers: `NAME-1` for the second worker, and so on (the kernel
+    /// keeps 15 bytes). Default: `cove-worker`. The first worker's thread keeps its name.
     ///
     /// ```
     /// let runtime = cove::Builder::new().workers(2).worker_name("web").build()?;
@@ -145,8 +145,8 @@ impl Builder {
     }
 
     /// Keeps each worker on one processor: the first worker on the first that this thread may use,
-    /// and so on, round and round if there are more workers. Threads that a coroutine starts inherit
-    /// its worker's processor (those for blocking work do not). Default: no.
+    /// and so on, round and round if there are more workers. Threads that a coroutine starts
+    /// inherit its worker's processor (those for blocking work do not). Default: no.
     ///
     /// ```
     /// let runtime = cove::Builder::new().workers(2).pin_workers(true).build()?;
@@ -157,8 +157,9 @@ impl Builder {
         self
     }
 
-    /// Sets how many threads may do blocking work at a time, at least 1. All runtimes of the process
-    /// share them, and the last setting counts. Default: four for each processor, and 8 at least.
+    /// Sets how many threads may do blocking work at a time, at least 1. All runtimes of the
+    /// process share them, and the last setting counts. Default: four for each processor, and 8 at
+    /// least.
     ///
     /// ```
     /// let runtime = cove::Builder::new().blocking_threads_max(32).build()?;
@@ -169,9 +170,9 @@ impl Builder {
         self
     }
 
-    /// Sets how many jobs may wait for a thread for blocking work, at least 1; more are refused with
-    /// `ResourceBusy`. Shared as [`blocking_threads_max`](Self::blocking_threads_max) is. Default:
-    /// 65,536.
+    /// Sets how many jobs may wait for a thread for blocking work, at least 1; more are refused
+    /// with `ResourceBusy`. Shared as [`blocking_threads_max`](Self::blocking_threads_max) is.
+    /// Default: 65,536.
     pub fn blocking_queue_max(mut self, queue_max: usize) -> Builder {
         self.blocking.get_or_insert_default().queue_max = queue_max;
         self

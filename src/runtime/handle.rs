@@ -76,8 +76,8 @@ impl RuntimeHandle {
         Arc::ptr_eq(&crew, &self.crew).then_some(index)
     }
 
-    /// Runs `function` as a coroutine of whichever worker comes first: the caller's own, or one that
-    /// has nothing else to do.
+    /// Runs `function` as a coroutine of whichever worker comes first: the caller's own, or one
+    /// that has nothing else to do.
     ///
     /// ```
     /// let runtime = cove::Builder::new().workers(2).build()?;
@@ -101,8 +101,8 @@ impl RuntimeHandle {
         handle
     }
 
-    /// Runs `function` as a coroutine of `worker`. Closures that one thread sends to one worker start
-    /// in the order in which they were sent.
+    /// Runs `function` as a coroutine of `worker`. Closures that one thread sends to one worker
+    /// start in the order in which they were sent.
     ///
     /// Waits for room if the worker has too many that it has not started. A coroutine that is
     /// cancelled meanwhile unwinds.
@@ -128,8 +128,9 @@ impl RuntimeHandle {
         handle
     }
 
-    /// Runs `function` as one coroutine on each worker, with the worker's number: for a listener per
-    /// worker, say, which share an address by `SO_REUSEPORT`. The handles are in the workers' order.
+    /// Runs `function` as one coroutine on each worker, with the worker's number: for a listener
+    /// per worker, say, which share an address by `SO_REUSEPORT`. The handles are in the workers'
+    /// order.
     ///
     /// ```
     /// let runtime = cove::Builder::new().workers(3).build()?;

@@ -70,9 +70,9 @@ pub fn run<T>(function: impl FnOnce() -> T) -> T {
 
 /// A runtime: the calling thread as its first worker, and the threads of the others.
 ///
-/// Coroutines outlive a [`run`](Runtime::run), and go on in the next one (those of the first worker:
-/// the others never stop). Dropping the runtime cancels all of them, unwinds them, and waits for its
-/// threads. A coroutine that computes without ever waiting keeps it from ending; see
+/// Coroutines outlive a [`run`](Runtime::run), and go on in the next one (those of the first
+/// worker: the others never stop). Dropping the runtime cancels all of them, unwinds them, and
+/// waits for its threads. A coroutine that computes without ever waiting keeps it from ending; see
 /// [`shutdown_timeout`](Runtime::shutdown_timeout).
 ///
 /// ```
@@ -96,9 +96,9 @@ pub fn run<T>(function: impl FnOnce() -> T) -> T {
 /// abandoned, that is, never run and never dropped, and joining one gives
 /// [`Cancelled`](crate::task::Cancelled); other workers do not exist. Timers, descriptors, channels
 /// between new coroutines and blocking work can be used as before, and nothing that the child does
-/// reaches the parent's runtime. If the coroutine is not the root, the child exits when it has ended,
-/// and what it has spawned with it. A runtime whose thread forks outside `run` has no coroutines in
-/// the child, and can run new ones.
+/// reaches the parent's runtime. If the coroutine is not the root, the child exits when it has
+/// ended, and what it has spawned with it. A runtime whose thread forks outside `run` has no
+/// coroutines in the child, and can run new ones.
 pub struct Runtime {
     scheduler: ManuallyDrop<Box<Scheduler>>,
     crew: Arc<Crew>,
@@ -111,8 +111,8 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Runs `function` as the root coroutine, on the calling thread's own stack, and returns what it
-    /// returns; other coroutines stand still from then on until the next `run`.
+    /// Runs `function` as the root coroutine, on the calling thread's own stack, and returns what
+    /// it returns; other coroutines stand still from then on until the next `run`.
     ///
     /// ```
     /// let runtime = cove::Builder::new().build()?;

@@ -23,9 +23,9 @@ pub struct ShutdownError {
 }
 
 impl ShutdownError {
-    /// The workers that had not ended, in order, each with the number of coroutines that it had left
-    /// to unwind; `None` if it had not even begun, because a coroutine of its computed without ever
-    /// waiting.
+    /// The workers that had not ended, in order, each with the number of coroutines that it had
+    /// left to unwind; `None` if it had not even begun, because a coroutine of its computed without
+    /// ever waiting.
     ///
     /// ```
     /// let runtime = cove::Builder::new().workers(2).build()?;

@@ -11,9 +11,9 @@
 //!             a coroutine of the worker that took it, for good
 //! ```
 //!
-//! What runs stays on its thread; only closures that have not started travel. A worker starts one of
-//! its own queue in each turn of its loop (more if it is busy, since its turns are then far apart),
-//! and takes the oldest of another's before it sleeps.
+//! What runs stays on its thread; only closures that have not started travel. A worker starts one
+//! of its own queue in each turn of its loop (more if it is busy, since its turns are then far
+//! apart), and takes the oldest of another's before it sleeps.
 //!
 //! **No closure waits while a worker sleeps.** A worker announces that it idles and *then* looks at
 //! every queue; a push enters the queue and *then* looks for one that idles. All four accesses are

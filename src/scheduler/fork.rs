@@ -19,9 +19,9 @@
 //! A scheduler that was not running when its thread forked is made anew in the same way, with no
 //! survivor, when it is next entered: it belongs to an older *generation* of the process.
 //!
-//! Where the root is among the abandoned, there is nothing to go back to: when the survivor, and all
-//! that it has spawned, have ended, the child exits (with 101 if the survivor panicked), as a forked
-//! thread's child does when its last thread ends.
+//! Where the root is among the abandoned, there is nothing to go back to: when the survivor, and
+//! all that it has spawned, have ended, the child exits (with 101 if the survivor panicked), as a
+//! forked thread's child does when its last thread ends.
 //!
 //! vfork(2), posix_spawn(3) and the raw system call run no handlers; nothing but exec may follow.
 

@@ -59,6 +59,11 @@ impl RunQueue {
     /// Makes room for `tasks` tasks in all.
     #[inline]
     pub(crate) fn reserve(&self, tasks: usize) -> Result<(), TryReserveError> {
+        if self.is_empty() {
+            // Those who spawn and run a few at a time stay in the part that is in the cache.
+            self.head.set(0);
+            self.tail.set(0);
+        }
         if tasks > self.mask.get() { self.grow(tasks + 1) } else { Ok(()) }
     }
 

@@ -81,19 +81,18 @@ impl Registration {
         self.drive(fd, direction, deadline_ns, operation, |_| false)
     }
 
-    /// As [`run`](Self::run), for a transfer of up to `wanted` bytes on a stream whose transfers
-    /// are shorter only if no more can be moved at the time.
+    /// As [`run`](Self::run), for an operation of a stream that tells with its result whether it
+    /// has left nothing behind: the next one then waits for an event without a try.
     #[inline]
-    pub(crate) fn run_transfer(
+    pub(crate) fn run_draining<T>(
         &self,
         fd: RawFd,
         direction: Direction,
         deadline_ns: impl FnOnce() -> u64,
-        operation: impl FnMut() -> io::Result<usize>,
-        wanted: usize,
-    ) -> io::Result<usize> {
-        let is_short = |moved: &usize| *moved != 0 && *moved < wanted;
-        self.drive(fd, direction, deadline_ns, operation, is_short)
+        operation: impl FnMut() -> io::Result<(T, bool)>,
+    ) -> io::Result<T> {
+        let outcome = self.drive(fd, direction, deadline_ns, operation, |(_, drained)| *drained);
+        outcome.map(|(result, _)| result)
     }
 
     #[inline]
@@ -103,7 +102,7 @@ impl Registration {
         direction: Direction,
         deadline_ns: impl FnOnce() -> u64,
         mut operation: impl FnMut() -> io::Result<T>,
-        is_short: impl Fn(&T) -> bool,
+        drains: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
         self.check_open()?;
         self.streak.set(self.streak.get() + 1);
@@ -114,7 +113,7 @@ impl Registration {
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => {
-                    if outcome.as_ref().is_ok_and(&is_short) {
+                    if outcome.as_ref().is_ok_and(&drains) {
                         self.drained(direction);
                     }
                     return outcome;
@@ -128,7 +127,7 @@ impl Registration {
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => {
-                    if !(outcome.as_ref().is_ok_and(&is_short) && self.drained(direction)) {
+                    if !(outcome.as_ref().is_ok_and(&drains) && self.drained(direction)) {
                         self.pass_on(direction);
                     }
                     return outcome;

@@ -1,5 +1,5 @@
-//! The root task, which runs on the thread's own stack: entering a scheduler, leaving it, and ending
-//! all that lives in it.
+//! The root task, which runs on the thread's own stack: entering a scheduler, leaving it, and
+//! ending all that lives in it.
 //!
 //! Tasks outlive the root: they stand still until the scheduler is entered again. What ends them is
 //! `shut_down`, which cancels all and runs them until each has unwound.
@@ -7,7 +7,7 @@
 use super::task::{self, State, Task, TaskVtable};
 use super::wait::{self, WaitKind};
 use super::{CURRENT, Scheduler, spawn};
-use crate::arch::Context;
+use crate::arch::{self, Context};
 use std::cell::{Cell, UnsafeCell};
 use std::thread;
 
@@ -105,7 +105,7 @@ impl Task {
     /// The root task: on the thread's own stack, in no table.
     fn root(scheduler: &Scheduler, id: u64) -> Task {
         static VTABLE: TaskVtable = TaskVtable {
-            run: |_| unreachable!("the root task is running from the start"),
+            main: root_main,
             discard: |_| unreachable!("the root task is running from the start"),
             take: |_, _| unreachable!("the root task has no handle"),
             drop_result: |_| unreachable!("the root task has no result"),
@@ -131,4 +131,12 @@ impl Task {
             extra: Cell::new(std::ptr::null_mut()),
         }
     }
+}
+
+/// Takes the place of the root task's first function.
+///
+/// # Safety
+/// None: it only panics.
+unsafe extern "C" fn root_main(_task: *mut u8, _value: arch::Value) -> ! {
+    unreachable!("the root task is running from the start")
 }

@@ -130,7 +130,7 @@ impl Scheduler {
             let (top, limit) = (shared.stack.top().as_ptr(), shared.stack.limit().as_ptr());
             let argument = (&raw const *task).cast_mut().cast();
             // SAFETY: the stack has no owner's bytes on it any more.
-            task.context.set(unsafe { arch::prepare(top, limit, spawn::main, argument) });
+            task.context.set(unsafe { arch::prepare(top, limit, task.vtable.main, argument) });
         } else if let Some(saved) = NonNull::new(home.saved) {
             restore(task, shared, saved);
             home.saved = std::ptr::null_mut();

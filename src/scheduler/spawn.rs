@@ -7,7 +7,7 @@
 use super::task::{Extra, Home, SharedHome, State, Task, TaskVtable, Woken, flag};
 use super::wait::{Chain, NEVER, WaitKind, Waiter};
 use super::{Scheduler, count, saver, unwind};
-use crate::arch::{self, Context};
+use crate::arch::{self, Context, Entry};
 use crate::stack::{self, Stack, StackError};
 use crate::timer::Timer;
 use std::any::type_name;
@@ -77,7 +77,7 @@ union Payload<F, K> {
 
 impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
     const VTABLE: TaskVtable = TaskVtable {
-        run: Self::run,
+        main: Self::main,
         discard: Self::discard,
         take: Self::take,
         drop_result: Self::drop_result,
@@ -91,29 +91,36 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
         unsafe { (*(&raw const *task).cast::<Self>()).payload.get() }
     }
 
-    /// Runs the closure and keeps its result, or its panic.
+    /// The first function of every task of these types.
+    ///
+    /// Its frame is there for as long as the task is, and a shared stack keeps it for each. So the
+    /// task is found anew after the closure, and all else has frames of its own.
     ///
     /// # Safety
-    /// The task is one of this vtable and has not started.
-    unsafe fn run(task: &Task) {
-        // SAFETY: the task has not started, so the payload is the closure; it is taken once. What
-        // follows it is the result.
+    /// `task` is a task with this vtable that has not started and whose stack this is.
+    unsafe extern "C" fn main(task: *mut u8, _value: arch::Value) -> ! {
+        // SAFETY: the caller vouches for the task. It has not started, so its payload is the
+        // closure, which is taken once. What follows it is the result.
         unsafe {
-            let closure = ManuallyDrop::take(&mut (*Self::payload(task)).closure);
-            let result = catch_unwind(AssertUnwindSafe(|| R::keep(closure())));
-            if result.is_err() {
-                (*task.scheduler).note_failure(task);
+            if begin(&*task.cast::<Task>()) {
+                let payload = Self::payload(&*task.cast::<Task>());
+                let closure = ManuallyDrop::take(&mut (*payload).closure);
+                let result = catch_unwind(AssertUnwindSafe(|| R::keep(closure())));
+                if result.is_err() {
+                    note_failure();
+                }
+                (*Self::payload(current())).result = ManuallyDrop::new(result);
             }
-            (*Self::payload(task)).result = ManuallyDrop::new(result);
+            end()
         }
     }
 
     /// Drops the closure unrun and notes that the task was cancelled.
     ///
     /// # Safety
-    /// As [`Self::run`].
+    /// As [`Self::main`].
     unsafe fn discard(task: &Task) {
-        // SAFETY: as in `run`.
+        // SAFETY: as in `main`.
         unsafe {
             let closure = ManuallyDrop::take(&mut (*Self::payload(task)).closure);
             let result = catch_unwind(AssertUnwindSafe(|| drop(closure)));
@@ -212,7 +219,8 @@ impl Scheduler {
             (*slots).reserve().map_err(|_| out_of_memory())?;
             self.queue.reserve((*slots).len() + 2).map_err(|_| out_of_memory())?;
         }
-        let (block, home, context, flags) = self.place::<Block<F, T, R>>(&options, stack_bytes)?;
+        let (block, home, context, flags) =
+            self.place::<Block<F, T, R>>(&options, stack_bytes, Block::<F, T, R>::main)?;
         // SAFETY: `place` gave memory for a block of these types.
         unsafe {
             let slot = (*slots).next();
@@ -252,6 +260,7 @@ impl Scheduler {
         &self,
         options: &SpawnOptions,
         stack_bytes: usize,
+        main: Entry,
     ) -> Result<(NonNull<B>, Home, Context, u8), StackError> {
         let cancel = if self.shutting_down.get() { flag::CANCEL } else { 0 };
         if options.shared {
@@ -333,25 +342,49 @@ unsafe fn free(task: *const Task) {
     }
 }
 
-/// The first function of every task.
+/// Begins a task's life. False if it was cancelled before: its closure is dropped then.
 ///
 /// # Safety
-/// `task` is a task that has not started and whose stack this is.
-pub(super) unsafe extern "C" fn main(task: *mut u8, _value: arch::Value) -> ! {
-    // SAFETY: as the caller says.
-    unsafe {
-        let task = &*task.cast::<Task>();
-        if task.has(flag::CANCEL) {
-            (task.vtable.discard)(task);
-        } else {
-            task.set(flag::STARTED);
-            (task.vtable.run)(task);
-        }
-        if !task.extra.get().is_null() {
-            drop_extra(task);
-        }
-        (*task.scheduler).finish(task)
+/// `task` has not started, and this is its stack.
+#[inline(never)]
+unsafe fn begin(task: &Task) -> bool {
+    if task.has(flag::CANCEL) {
+        // SAFETY: as the caller says.
+        unsafe { (task.vtable.discard)(task) };
+        return false;
     }
+    task.set(flag::STARTED);
+    true
+}
+
+/// Ends the current task, whose result is in place.
+///
+/// # Safety
+/// Nothing on its stack is needed any more.
+#[inline(never)]
+unsafe fn end() -> ! {
+    let task = current();
+    if !task.extra.get().is_null() {
+        drop_extra(task);
+    }
+    // SAFETY: as the caller says; a task that runs has a live scheduler.
+    unsafe { (*task.scheduler).finish(task) }
+}
+
+/// The task on whose stack this runs.
+#[inline(always)]
+fn current<'a>() -> &'a Task {
+    // SAFETY: while a task runs, its scheduler is the thread's current one, and lives.
+    unsafe { (*Scheduler::current_pointer()).current_task() }
+}
+
+/// Notes that the current task's closure has panicked.
+#[cold]
+#[inline(never)]
+fn note_failure() {
+    let task = current();
+    // SAFETY: a task's scheduler outlives it.
+    unsafe { (*task.scheduler).note_failure(task) };
 }
 
 /// Drops coroutine-local variables, last made first, while the task can still run destructors, and

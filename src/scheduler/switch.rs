@@ -25,33 +25,63 @@ impl Scheduler {
     /// scopes are not looked at.
     #[inline(never)]
     pub(crate) fn park(&self, kind: WaitKind, deadline_ns: u64) -> Woken {
+        self.park_here(kind, deadline_ns)
+    }
+
+    /// As [`park`](Self::park), in the frame of the caller.
+    ///
+    /// A shared stack keeps what is in the frames for each parked task, so nothing is kept in this
+    /// one: what precedes the switch and what follows it are functions of their own, and the
+    /// latter finds the task anew.
+    #[inline(always)]
+    pub(crate) fn park_here(&self, kind: WaitKind, deadline_ns: u64) -> Woken {
+        if let Some(Departure { from, to }) = self.stop(kind, deadline_ns) {
+            // SAFETY: the task is the current one and parked, so whoever wakes it will enter it
+            // again; `to` is the context of the loop or of a ready task, both suspended.
+            unsafe { arch::switch(from.as_ptr(), to, 0) };
+        }
+        resumed()
+    }
+
+    /// Does what precedes a park. None if the wait is over already.
+    #[inline(never)]
+    fn stop(&self, kind: WaitKind, deadline_ns: u64) -> Option<Departure> {
         let me = self.current_task();
-        let mut deadline_ns = deadline_ns;
         if thread::panicking() && self.is_unwinding() {
-            return self.park_alone(me, kind, deadline_ns);
+            self.park_alone(me, kind, deadline_ns);
+            return None;
         }
         if me.is_cancelled() {
-            return Woken::Cancelled;
+            return self.stay(me, Woken::Cancelled);
         }
+        let mut deadline_ns = deadline_ns;
         if !me.extra.get().is_null() {
             deadline_ns = deadline_ns.min(me.scope_deadline_ns());
         }
-        self.park_until(me, kind, deadline_ns)
+        Some(self.depart(me, kind, deadline_ns))
     }
 
+    /// Lets a wait end before it has begun.
+    #[cold]
+    fn stay(&self, me: &Task, why: Woken) -> Option<Departure> {
+        me.woken.set(why);
+        // SAFETY: errno belongs to this thread.
+        me.errno.set(unsafe { *self.errno });
+        None
+    }
+
+    /// Makes the current task a parked one that is about to be left.
     #[inline(always)]
-    fn park_until(&self, me: &Task, kind: WaitKind, deadline_ns: u64) -> Woken {
+    fn depart(&self, me: &Task, kind: WaitKind, deadline_ns: u64) -> Departure {
         me.kind.set(kind);
         me.state.set(State::Parked);
         if deadline_ns != NEVER {
             self.arm(me, deadline_ns);
         }
-        // SAFETY: the task is the current one and parked, so whoever wakes it will enter it again.
-        unsafe { self.switch_away(me) };
-        if deadline_ns != NEVER {
-            self.disarm(me);
-        }
-        me.woken.get()
+        // SAFETY: errno belongs to this thread.
+        me.errno.set(unsafe { *self.errno });
+        // SAFETY: the address of a field is not null.
+        Departure { from: unsafe { NonNull::new_unchecked(me.context.as_ptr()) }, to: self.next() }
     }
 
     #[inline(always)]
@@ -79,12 +109,13 @@ impl Scheduler {
 
     /// Parks while the thread is unwinding: the loop runs this task and no other.
     #[cold]
-    fn park_alone(&self, me: &Task, kind: WaitKind, deadline_ns: u64) -> Woken {
+    fn park_alone(&self, me: &Task, kind: WaitKind, deadline_ns: u64) {
         let outer = self.exclusive.replace(me);
         self.budget.set(0);
-        let woken = self.park_until(me, kind, deadline_ns);
+        let Departure { from, to } = self.depart(me, kind, deadline_ns);
+        // SAFETY: as in `park_here`.
+        unsafe { arch::switch(from.as_ptr(), to, 0) };
         self.exclusive.set(outer);
-        woken
     }
 
     /// Lets the other ready tasks run first.
@@ -235,4 +266,21 @@ impl Scheduler {
         // SAFETY: the wheel is borrowed for this call only.
         unsafe { (*self.wheel.get()).next_expiry_ns() }
     }
+}
+
+/// From where a task leaves, and to where.
+struct Departure {
+    from: NonNull<Context>,
+    to: Context,
+}
+
+/// Does what follows a park; tells why it has ended.
+#[inline(never)]
+fn resumed() -> Woken {
+    let scheduler = Scheduler::current().expect("a task runs inside its scheduler");
+    let me = scheduler.current_task();
+    // SAFETY: errno belongs to this thread.
+    unsafe { *scheduler.errno = me.errno.get() };
+    scheduler.disarm(me);
+    me.woken.get()
 }

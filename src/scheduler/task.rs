@@ -21,7 +21,7 @@
 
 use super::Scheduler;
 use super::wait::{Chain, WaitKind, Waiter};
-use crate::arch::Context;
+use crate::arch::{Context, Entry};
 use crate::stack::Slab;
 use crate::timer::Timer;
 use std::any::Any;
@@ -81,8 +81,8 @@ pub(crate) mod flag {
 
 /// What differs between tasks by the types of their closure and result.
 pub(crate) struct TaskVtable {
-    /// Runs the closure and stores the result in the payload.
-    pub(crate) run: unsafe fn(&Task),
+    /// The task's first function: runs the closure, stores the result in the payload, and leaves.
+    pub(crate) main: Entry,
     /// Drops the closure of a task that never started and stores a cancelled result.
     pub(crate) discard: unsafe fn(&Task),
     /// Moves the result to the given place (of the type that the handle knows).

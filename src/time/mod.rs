@@ -3,7 +3,8 @@
 //! Only the waiting differs from [`std::time`], whose types are here as well, so that a program
 //! changes its `use std::time` to `use cove::time`. Times are those of [`Instant`], the monotonic
 //! clock. No wait ends before its time; how long after depends on what else the thread has to do,
-//! and is some 60 us on an idle one (the kernel's timer slack, `PR_SET_TIMERSLACK` in prctl(2)).
+//! and is below 100 us on an idle one; half of that is the kernel's timer slack
+//! (`PR_SET_TIMERSLACK` in prctl(2)).
 //!
 //! The runtime's unit is nanoseconds of the monotonic clock. An `Instant` is turned into them by
 //! reading both clocks, `Instant`'s first, so that the result is never early.
@@ -38,6 +39,7 @@ use crate::sys;
 pub fn sleep(duration: Duration) {
     match scheduler() {
         Some(scheduler) => sleep_until_ns(scheduler, sys::clock::deadline_ns(duration)),
+        // SLEEP: what the caller asked for.
         None => std::thread::sleep(duration),
     }
 }
@@ -54,26 +56,35 @@ pub fn sleep(duration: Duration) {
 pub fn sleep_until(instant: Instant) {
     match scheduler() {
         Some(scheduler) => sleep_until_ns(scheduler, nanoseconds_of(instant)),
+        // SLEEP: what the caller asked for.
         None => std::thread::sleep(instant.saturating_duration_since(Instant::now())),
     }
 }
 
-/// Inlined, and all but `park` out of the way: what a sleeping coroutine keeps on its stack is its
-/// caller's frame and that of `park`.
-#[inline(always)]
+/// A million sleepers on shared stacks keep this frame each: so the task parks in it, and only the
+/// deadline is kept.
+#[inline(never)]
 fn sleep_until_ns(scheduler: &Scheduler, deadline_ns: u64) {
-    loop {
-        let woken = scheduler.park(WaitKind::Sleep, deadline_ns);
+    let woken = scheduler.park_here(WaitKind::Sleep, deadline_ns);
+    sleep_on(woken, deadline_ns);
+}
+
+/// Sleeps for the rest of the time, if the task was woken for another reason than its own timer.
+#[inline(never)]
+fn sleep_on(woken: Woken, deadline_ns: u64) {
+    let mut woken = woken;
+    while let Some(scheduler) = scheduler() {
+        // Without a deadline scope no other timer can have woken the task.
         if woken == Woken::TimedOut && scheduler.current_task().extra().is_none() {
             return;
         }
         if is_over(woken, deadline_ns) {
             return;
         }
+        woken = scheduler.park(WaitKind::Sleep, deadline_ns);
     }
 }
 
-/// Whether the sleep is over, for a task that was woken early or is inside a deadline scope.
 #[cold]
 fn is_over(woken: Woken, deadline_ns: u64) -> bool {
     let due = sys::clock::monotonic_ns() >= deadline_ns;
