@@ -30,6 +30,9 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// Where a debugger finds the vector.
+    pub(super) const ENTRIES_OFFSET: usize = std::mem::offset_of!(Slots, entries);
+
     pub(crate) const fn new() -> Slots {
         Slots { entries: Vec::new(), free: NONE, live: 0 }
     }
