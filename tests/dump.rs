@@ -34,8 +34,9 @@ fn user_parks() {
 }
 
 #[inline(never)]
-fn user_receives(channel: &cove::sync::mpsc::Receiver<u8>) {
-    let _ = std::hint::black_box(channel.recv());
+fn user_awaits(notify: &cove::sync::Notify) {
+    notify.wait();
+    std::hint::black_box(());
 }
 
 fn find<'a>(dump: &'a Dump, name: &str) -> &'a CoroutineDump {
@@ -59,13 +60,12 @@ fn dump_lists_200_blocked_coroutines_with_the_users_functions() {
         for _ in 0..EACH {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
             let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-            let (sender, receiver) = cove::sync::mpsc::channel();
+            let notify = cove::sync::Notify::new();
             spawned.push(cove::spawn(move || user_accepts(&listener)));
             spawned.push(cove::spawn(move || user_receives_datagram(&socket)));
             spawned.push(cove::spawn(user_sleeps));
             spawned.push(cove::spawn(user_parks));
-            spawned.push(cove::spawn(move || user_receives(&receiver)));
-            std::mem::forget(sender);
+            spawned.push(cove::spawn(move || user_awaits(&notify)));
         }
         task::yield_now();
         let dump = task::dump();
@@ -75,7 +75,7 @@ fn dump_lists_200_blocked_coroutines_with_the_users_functions() {
             ("user_receives_datagram", "reading descriptor "),
             ("user_sleeps", "sleeping, 3599.9 s left"),
             ("user_parks", "unpark"),
-            ("user_receives", "channel receive"),
+            ("user_awaits", "notify"),
         ];
         for (number, handle) in spawned.iter().enumerate() {
             let id = handle.task().id().get();

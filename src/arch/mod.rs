@@ -43,29 +43,7 @@ pub(crate) use native::{
 pub(crate) mod backtrace;
 pub(crate) mod symbols;
 
-#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(cove_portable)))]
 use native::{imitate, pc};
-
-/// Where suspended contexts cannot be looked into: these are not called.
-#[cfg(any(cove_portable, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
-mod opaque {
-    use super::Context;
-
-    /// # Safety
-    /// None.
-    pub(super) unsafe fn pc(_context: Context) -> usize {
-        0
-    }
-
-    /// # Safety
-    /// None.
-    pub(super) unsafe fn imitate(_pc: usize, _base: *mut u8) -> Context {
-        Context::NONE
-    }
-}
-
-#[cfg(any(cove_portable, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
-use opaque::{imitate, pc};
 use std::mem::MaybeUninit;
 
 /// A suspended context. On the hand-written architectures, its stack pointer.
@@ -107,3 +85,6 @@ pub(crate) fn prefetch(address: *const u8) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A [`Context`] points at a [`Portable`] on the heap, made by [`prepare`] and freed when its
-//! context leaves or is discarded; that of the thread points at the thread's [`DISPATCHER`]. What
+//! context leaves or is discarded; that of the thread points at the thread's `DISPATCHER`. What
 //! corosensei keeps on a stack lies between its top and what [`stack_pointer`] tells, and stays
 //! valid if these bytes are put away and brought back.
 
@@ -237,6 +237,22 @@ pub(crate) unsafe fn unwind_from(
 ) {
     // SAFETY: as the caller says.
     unsafe { function(argument) }
+}
+
+/// Nothing: where a context goes on is not known here.
+///
+/// # Safety
+/// None.
+pub(super) unsafe fn pc(_context: Context) -> usize {
+    0
+}
+
+/// Nothing: a context that looks as if it were suspended cannot be made here.
+///
+/// # Safety
+/// None.
+pub(super) unsafe fn imitate(_pc: usize, _base: *mut u8) -> Context {
+    Context::NONE
 }
 
 /// An address below all that the suspended `context` uses of its stack.

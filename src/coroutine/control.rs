@@ -236,10 +236,9 @@ impl Control {
         // resumer takes it. What comes back is an `In`, unless it is the order to unwind.
         unsafe {
             let depth_bytes = arch::depth_below(block as usize);
-            if depth_bytes >= (*block).own_bytes || thread::panicking() {
-                if Self::refuses(control) {
-                    return Err(Unwinding);
-                }
+            let rare = depth_bytes >= (*block).own_bytes || thread::panicking();
+            if rare && Self::refuses(control) {
+                return Err(Unwinding);
             }
             let output = ManuallyDrop::new(output);
             let input = arch::suspend(&raw mut (*block).link, pack(&output));

@@ -28,7 +28,7 @@
 //!   (gone)            Complete                    (gone)
 //! ```
 //!
-//! Where things lie: the control block ([`Control`]) and the closure sit at the top of the
+//! Where things lie: the control block and the closure sit at the top of the
 //! coroutine's own stack, so that making a coroutine allocates nothing but the stack. Values pass
 //! by pointer: each side hands over the address of a slot in its own frame.
 //!
@@ -89,12 +89,30 @@ pub enum CoroutineState<Out, Return> {
 /// let coroutine = cove::coroutine::Coroutine::<(), (), ()>::new(|_, ()| ());
 /// std::thread::spawn(move || drop(coroutine));
 /// ```
+///
+/// It owns what it works on ([`scope`] lends), and holds what it is given until it is dropped.
+///
+/// ```compile_fail
+/// use cove::coroutine::{Coroutine, Suspender};
+/// let text = String::from("borrowed");
+/// let coroutine = Coroutine::new(|_: &Suspender<(), ()>, ()| println!("{text}"));
+/// ```
+///
+/// ```compile_fail
+/// use cove::coroutine::Coroutine;
+/// fn lengthen<'a>(given: Coroutine<&'a str, (), ()>) -> Coroutine<&'static str, (), ()> {
+///     given
+/// }
+/// ```
 pub struct Coroutine<In, Out, Return> {
     control: NonNull<Control>,
-    /// Holds `In` on its stack until it is dropped, hence not contravariant; not `Send`, not
-    /// `Sync`.
-    shape: PhantomData<(*mut (), fn(In) -> (In, Out, Return))>,
+    /// Not `Send`, not `Sync`.
+    shape: PhantomData<(*mut (), Shape<In, Out, Return>)>,
 }
+
+/// How a coroutine depends on its types. It holds values of `In` on its stack until it is dropped:
+/// hence `In` is not only what goes in (contravariant) but invariant.
+type Shape<In, Out, Return> = fn(In) -> (In, Out, Return);
 
 impl<In, Out, Return> Coroutine<In, Out, Return> {
     /// Makes a coroutine with a stack of 128 KiB that will run `function` at the first resume.

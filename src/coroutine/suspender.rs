@@ -27,8 +27,8 @@ use std::ptr::NonNull;
 pub struct Suspender<In, Out> {
     /// A suspender is the control block itself, seen from inside.
     control: UnsafeCell<Control>,
-    /// Receives `In`, hands over `Out`; not `Send`, not `Sync`.
-    shape: PhantomData<(*mut (), fn(Out) -> In)>,
+    /// Receives `In`, hands over `Out`.
+    shape: PhantomData<fn(Out) -> In>,
 }
 
 /// The error of [`Suspender::try_suspend`]: the coroutine is unwinding and cannot stop.

@@ -1,3 +1,5 @@
+//! Files: roundtrips in every way, the errors of std, and operations that are left behind.
+
 use super::*;
 use crate::task::{Cancelled, yield_now};
 use crate::time::{Duration, timeout};

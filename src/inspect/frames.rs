@@ -33,6 +33,15 @@ const SCHEDULER_NAMES: [&str; 2] = ["cove::scheduler::", "cove::arch::"];
 /// What lies between the scheduler and a coroutine's closure besides.
 const ROOT_FILES: [&str; 3] = ["/library/std/src/", "/library/core/src/", "/library/alloc/src/"];
 
+/// Where a stack begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    /// At a coroutine's first function.
+    Coroutine,
+    /// At a thread's.
+    Thread,
+}
+
 /// Makes frames of addresses, each stack once.
 pub(super) struct Namer {
     symbols: Symbols,
@@ -44,8 +53,8 @@ impl Namer {
         Namer { symbols: Symbols::new(), known: HashMap::new() }
     }
 
-    /// The frames at these addresses, innermost first, without the scheduler's at both ends.
-    pub(super) fn name(&mut self, addresses: &[usize]) -> Arc<[Frame]> {
+    /// The frames at these addresses, innermost first, without the runtime's at both ends.
+    pub(super) fn name(&mut self, addresses: &[usize], root: Root) -> Arc<[Frame]> {
         if let Some(frames) = self.known.get(addresses) {
             return frames.clone();
         }
@@ -62,23 +71,26 @@ impl Namer {
                 line: symbol.line,
             }));
         }
-        let frames: Arc<[Frame]> = trim(&frames).into();
+        let frames: Arc<[Frame]> = trim(&frames, root).into();
         self.known.insert(addresses.into(), frames.clone());
         frames
     }
 }
 
-/// Cuts the scheduler's frames off: those of its waiting, and those below the closure.
-fn trim(frames: &[Frame]) -> &[Frame] {
-    let user = |frame: &Frame| !frame.is_scheduler();
-    let Some(first) = frames.iter().position(user) else { return frames };
-    let rooted = frames[first..].iter().any(Frame::is_scheduler);
-    let last = frames.iter().rposition(|frame| user(frame) && !frame.is_root_glue());
-    // Without the scheduler at its root it is the thread's own stack, whose root is shown.
-    match last {
-        Some(last) if rooted => &frames[first..=last],
-        _ => &frames[first..],
-    }
+/// Cuts the runtime's frames off: those of its waiting; below a coroutine's closure, those of its
+/// start; and std's below a thread's closure, as std does itself.
+fn trim(frames: &[Frame], root: Root) -> &[Frame] {
+    let first = frames.iter().position(|frame| !frame.is_scheduler()).unwrap_or(0);
+    let frames = &frames[first..];
+    let end = match root {
+        Root::Coroutine => frames
+            .iter()
+            .rposition(|frame| !(frame.is_scheduler() || frame.is_root_glue() || frame.is_main())),
+        Root::Thread => {
+            frames.iter().position(Frame::is_thread_start).and_then(|at| at.checked_sub(1))
+        }
+    };
+    end.map_or(frames, |last| &frames[..=last])
 }
 
 impl Frame {
@@ -87,6 +99,15 @@ impl Frame {
         let file = self.file.as_deref().unwrap_or_default();
         SCHEDULER_NAMES.iter().any(|prefix| name.starts_with(prefix))
             || SCHEDULER_FILES.iter().any(|prefix| file.starts_with(prefix))
+    }
+
+    /// The first function of a coroutine, in programs with line tables only.
+    fn is_main(&self) -> bool {
+        self.function.as_deref() == Some("main") && self.file.is_none()
+    }
+
+    fn is_thread_start(&self) -> bool {
+        self.function.as_deref().is_some_and(|name| name.contains("__rust_begin_short_backtrace"))
     }
 
     fn is_root_glue(&self) -> bool {
@@ -120,6 +141,10 @@ mod tests {
         Frame { address: 1, function: Some(function.into()), file: Some(file.into()), line: None }
     }
 
+    fn root(function: &str) -> Frame {
+        Frame { address: 2, ..frame(function, "") }
+    }
+
     #[test]
     fn trimming_leaves_what_lies_between_the_scheduler_and_the_root() {
         // Goal: the user's function is near the top, the glue below it gone. Method: a stack as it
@@ -131,27 +156,32 @@ mod tests {
             frame("user::wait", "/u/src/main.rs"),
             frame("<F as core::ops::function::FnOnce<A>>::call_once", "/x/library/core/src/ops.rs"),
             frame("__rust_try", ""),
-            frame("cove::scheduler::spawn::main", ""),
+            root("cove::scheduler::spawn::main"),
         ];
-        assert_eq!(trim(&frames), &frames[1..3]);
+        assert_eq!(trim(&frames, Root::Coroutine), &frames[1..3]);
         let frames = [
             frame("park", &format!("{own}switch.rs")),
             frame("wait", "/u/src/main.rs"),
             frame("call_once<F>", "/rustc/1/library/core/src/ops/function.rs"),
-            frame("main", &format!("{own}spawn.rs")),
+            frame("run", &format!("{own}spawn.rs")),
+            root("main"),
+            frame("start_address", &format!("{own}x86_64.rs")),
         ];
-        assert_eq!(trim(&frames), &frames[1..2]);
+        assert_eq!(trim(&frames, Root::Coroutine), &frames[1..2]);
+        assert_eq!(trim(&frames[..1], Root::Coroutine), &frames[..1]);
     }
 
     #[test]
     fn trimming_leaves_a_thread_its_root() {
-        // Goal: the root task's stack is shown down to main. Method: no scheduler at the bottom.
+        // Goal: the root task's stack is shown down to main. Method: with and without std's mark.
         let frames = [
             frame("cove::scheduler::park", ""),
             frame("user::main", ""),
-            frame("std::rt::lang_start", ""),
+            frame("std::sys::backtrace::__rust_begin_short_backtrace", ""),
+            root("_start"),
         ];
-        assert_eq!(trim(&frames), &frames[1..]);
-        assert_eq!(trim(&frames[..1]), &frames[..1]);
+        assert_eq!(trim(&frames, Root::Thread), &frames[1..2]);
+        assert_eq!(trim(&frames[..2], Root::Thread), &frames[1..2]);
+        assert!(trim(&[], Root::Thread).is_empty() && trim(&[], Root::Coroutine).is_empty());
     }
 }

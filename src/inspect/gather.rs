@@ -1,7 +1,7 @@
 //! Making a dump: one look at every coroutine of the thread, on the loop's stack.
 
 use super::dump::{CoroutineDump, Dump, StackDump, StackKind, State};
-use super::frames::{Frame, Namer};
+use super::frames::{Frame, Namer, Root};
 use crate::arch::backtrace::Addresses;
 use crate::arch::stack_pointer;
 use crate::scheduler::Scheduler;
@@ -20,7 +20,7 @@ const FRAMES_MAX: usize = 10_000;
 /// Looks at every coroutine of this thread's runtime: who it is, what it waits for, where it is.
 ///
 /// The caller is shown as the one that runs. Outside a runtime the dump is empty. A dump works with
-/// little stack, as it is made on the scheduler's. It stops the thread: about 3 us for each
+/// little stack, as it is made on the scheduler's. It stops the thread: about 10 us for each
 /// coroutine, and once for each address in the backtraces the time that std takes to name it.
 ///
 /// ```
@@ -52,7 +52,7 @@ pub(super) fn dump_of(scheduler: &Scheduler) -> Dump {
         coroutines.push(look_at(scheduler, root, now_ns, &mut namer));
     }
     scheduler.for_each_task(|task| coroutines.push(look_at(scheduler, task, now_ns, &mut namer)));
-    Dump { thread_id: scheduler.shared.thread_id, coroutines }
+    Dump { thread_id: scheduler.shared.thread_id(), coroutines }
 }
 
 fn look_at(scheduler: &Scheduler, task: &Task, now_ns: u64, namer: &mut Namer) -> CoroutineDump {
@@ -64,7 +64,8 @@ fn look_at(scheduler: &Scheduler, task: &Task, now_ns: u64, namer: &mut Namer) -
         used_bytes = used(task, stack_pointer(context).addr());
     });
     let all: Vec<usize> = addresses.first().iter().copied().chain(addresses.last()).collect();
-    let backtrace: Arc<[Frame]> = namer.name(&all);
+    let root = if task.stack_bounds().is_some() { Root::Coroutine } else { Root::Thread };
+    let backtrace: Arc<[Frame]> = namer.name(&all, root);
     let state = match task.state.get() {
         task::State::Parked => State::Parked,
         task::State::Running => State::Running,

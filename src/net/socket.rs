@@ -15,21 +15,32 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+/// What it says of the time when a transfer moves less than was asked for.
+pub(super) enum Short {
+    /// Nothing: datagrams have their own length.
+    Nothing,
+    /// That no more can be moved at the time: true of TCP.
+    Drained,
+    /// The same, except behind a passed descriptor or credentials: true of Unix streams.
+    DrainedUnlessCut,
+}
+
 /// One of std's socket types.
 pub(super) trait Std: AsFd + From<OwnedFd> + Into<OwnedFd> {
-    /// Whether a transfer of less than was asked for means that no more can be moved at the time.
-    /// Not so for datagrams, nor for Unix streams, which stop short behind passed descriptors.
-    const SHORT_MEANS_DRAINED: bool = false;
+    const SHORT: Short = Short::Nothing;
 }
 
 impl Std for std::net::TcpListener {}
 impl Std for std::net::UdpSocket {}
 impl Std for std::os::unix::net::UnixListener {}
-impl Std for std::os::unix::net::UnixStream {}
 impl Std for UnixDatagram {}
 
 impl Std for std::net::TcpStream {
-    const SHORT_MEANS_DRAINED: bool = true;
+    const SHORT: Short = Short::Drained;
+}
+
+impl Std for std::os::unix::net::UnixStream {
+    const SHORT: Short = Short::DrainedUnlessCut;
 }
 
 /// One of std's sockets, in use by coroutines.
@@ -133,18 +144,23 @@ impl<S: Std> Socket<S> {
         self.registration.run(fd, direction, deadline, || operation(fd))
     }
 
+    /// Runs a transfer of up to `wanted` bytes, which tells how many it moved and whether it was
+    /// cut short by something else than a lack of bytes or room.
     #[inline]
     fn transfer(
         &self,
         direction: Direction,
         wanted: usize,
-        mut operation: impl FnMut(RawFd) -> io::Result<usize>,
+        mut operation: impl FnMut(RawFd) -> io::Result<(usize, bool)>,
     ) -> io::Result<usize> {
-        if !S::SHORT_MEANS_DRAINED || self.nonblocking.get() {
-            return self.operate(direction, operation);
+        if matches!(S::SHORT, Short::Nothing) || self.nonblocking.get() {
+            return self.operate(direction, |fd| operation(fd).map(|(moved, _)| moved));
         }
         let (fd, deadline) = (self.raw(), || self.deadline_ns(direction));
-        self.registration.run_transfer(fd, direction, deadline, || operation(fd), wanted)
+        self.registration.run_draining(fd, direction, deadline, || {
+            let (moved, cut) = operation(fd)?;
+            Ok((moved, moved != 0 && moved < wanted && !cut))
+        })
     }
 
     /// Runs an operation that may have to wait until the socket is readable.
@@ -193,12 +209,20 @@ impl<S: Std> Socket<S> {
 
     #[inline]
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.transfer(Direction::Read, buffer.len(), |fd| sys::socket::recv(fd, buffer, 0))
+        if matches!(S::SHORT, Short::DrainedUnlessCut) {
+            return self.read_vectored(&mut [IoSliceMut::new(buffer)]);
+        }
+        let wanted = buffer.len();
+        self.transfer(Direction::Read, wanted, |fd| Ok((sys::socket::recv(fd, buffer, 0)?, false)))
     }
 
+    #[inline]
     pub(super) fn read_vectored(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let wanted = parts.iter().map(|part| part.len()).sum();
-        self.transfer(Direction::Read, wanted, |fd| sys::socket::readv(fd, parts))
+        self.transfer(Direction::Read, wanted, |fd| match S::SHORT {
+            Short::DrainedUnlessCut => sys::socket::recv_parts(fd, parts),
+            _ => Ok((sys::socket::readv(fd, parts)?, false)),
+        })
     }
 
     pub(super) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -207,12 +231,14 @@ impl<S: Std> Socket<S> {
 
     #[inline]
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.transfer(Direction::Write, bytes.len(), |fd| sys::socket::send(fd, bytes, 0))
+        self.transfer(Direction::Write, bytes.len(), |fd| {
+            Ok((sys::socket::send(fd, bytes, 0)?, false))
+        })
     }
 
     pub(super) fn write_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let wanted = parts.iter().map(|part| part.len()).sum();
-        self.transfer(Direction::Write, wanted, |fd| sys::socket::writev(fd, parts))
+        self.transfer(Direction::Write, wanted, |fd| Ok((sys::socket::writev(fd, parts)?, false)))
     }
 
     /// When an operation that begins to wait now gives up.

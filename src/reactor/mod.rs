@@ -4,8 +4,7 @@
 //! has had to wait for the first time; from then on waiting costs no system call.
 //!
 //! ```text
-//!   token = generation << 32 | index        sources: [ {fd, generation, read side, write side} ...
-//!   ]
+//!   token = generation << 32 | index        sources: [ {fd, generation, reading, writing} ... ]
 //!                                     index ---------^
 //!
 //!   a side:       event                          event: wakes the first waiter
@@ -135,10 +134,14 @@ pub(crate) struct Reactor {
 impl Reactor {
     /// Makes an empty reactor that listens for `bell`.
     pub(crate) fn new(epoll: &Epoll, bell: &EventFd) -> io::Result<Reactor> {
-        // Level-triggered: the bell stays rung until it is drained.
-        epoll.add(bell.as_raw_fd(), Interest::READABLE, BELL)?;
+        Reactor::listen(epoll, bell)?;
         let events = vec![Event::EMPTY; EVENTS_MAX].into_boxed_slice();
         Ok(Reactor { sources: Vec::new(), free: Vec::new(), live: 0, events })
+    }
+
+    /// Makes `epoll` listen for `bell`, level-triggered: it stays rung until it is drained.
+    pub(crate) fn listen(epoll: &Epoll, bell: &EventFd) -> io::Result<()> {
+        epoll.add(bell.as_raw_fd(), Interest::READABLE, BELL)
     }
 
     /// Whether no descriptor is registered.
@@ -196,6 +199,11 @@ impl Reactor {
     fn source(&mut self, token: Token) -> Option<&mut Source> {
         let source = self.sources.get_mut(token.index())?;
         (source.live && source.generation == token.generation()).then_some(source)
+    }
+
+    /// Whether the token names a source.
+    pub(crate) fn is_live(&mut self, token: Token) -> bool {
+        self.source(token).is_some()
     }
 
     /// Forgets a source. Nobody may be waiting for it. The kernel's side ends with the descriptor.
@@ -315,7 +323,8 @@ impl Reactor {
         }
     }
 
-    /// Forgets all sources, in a forked child whose epoll instance is a new one.
+    /// Forgets all sources, in a forked child whose epoll instance is a new one. Waiters are not
+    /// touched; nothing is allocated, since `register` made room.
     pub(crate) fn reset(&mut self) {
         for index in 0..self.sources.len() {
             if self.sources[index].live {

@@ -210,6 +210,14 @@ impl<B: Bell> Inbox<B> {
         debug_assert!(seen != Err(EMPTY), "the consumer had not announced a sleep");
     }
 
+    /// Forgets all that is queued, and any sleep, in a forked child: it has none of the senders.
+    /// The messages are leaked, so that this may be called in a handler of pthread_atfork(3).
+    pub(crate) fn forget(&self) {
+        if self.word.load(Ordering::Relaxed) != CLOSED {
+            self.word.store(EMPTY, Ordering::Relaxed);
+        }
+    }
+
     /// Refuses every later push, and returns the messages that came before.
     pub(crate) fn close(&self) -> Batch {
         Batch::oldest_first(self.word.swap(CLOSED, Ordering::AcqRel))

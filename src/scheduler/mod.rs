@@ -14,10 +14,13 @@
 //! |---|---|
 //! | `task.rs` | the control block |
 //! | `queue.rs`, `slots.rs` | who is ready; who is alive |
+//! | `root.rs` | the ways in and out; shutting down |
 //! | `switch.rs` | park, yield, wake: leaving a task and entering the next, directly |
 //! | `turn.rs` | the loop, on a stack of its own: inbox, timers, kernel, stacks to bring in |
 //! | `spawn.rs` | laying out a task with its closure and its result |
 //! | `shared.rs`, `saver.rs` | shared stacks and the bytes copied out of them |
+//! | `crew.rs` | the workers of a runtime, and closures that none has started |
+//! | `fork.rs` | what becomes of a scheduler in a forked child |
 //! | `wait.rs` | queues of waiters, usable across threads |
 //! | `selection.rs` | waiting in several queues for the first to notify |
 //! | `readiness.rs` | waiting for a descriptor |
@@ -26,15 +29,19 @@
 //! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
-//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `pool.rs`,
-//! `wait.rs` and `selection.rs` is touched by another one. The root task runs on the thread's own
-//! stack; the loop has a stack of its own, so that no task's stack is in use while it works.
+//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `crew.rs`,
+//! `pool.rs`, `wait.rs` and `selection.rs` is touched by another one. The root task runs on the
+//! thread's own stack; the loop has a stack of its own, so that no task's stack is in use while it
+//! works.
 
+pub(crate) mod crew;
+pub(crate) mod fork;
 pub(crate) mod inbox;
 mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
+mod root;
 pub(crate) mod saver;
 pub(crate) mod selection;
 pub(crate) mod shared;
@@ -62,8 +69,8 @@ use slots::Slots;
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use task::{State, Task, TaskVtable};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use task::Task;
 
 /// The next task's id. Process-wide, so that an id names one coroutine, whatever its thread.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -84,7 +91,26 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox<EventFd>,
     pub(crate) epoll: Epoll,
     /// The kernel's number of the scheduler's thread.
-    pub(crate) thread_id: i32,
+    thread_id: AtomicI32,
+    /// The process that the scheduler belongs to.
+    generation: AtomicU32,
+}
+
+impl Shared {
+    /// Sends `message`; hands it back if the scheduler has ended, or is that of a parent process.
+    pub(crate) fn push(&self, message: Message) -> Result<(), Message> {
+        if self.is_of_parent() { Err(message) } else { self.inbox.push(message) }
+    }
+
+    /// Whether the scheduler belongs to the process of which this one is a fork.
+    pub(crate) fn is_of_parent(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) != fork::generation()
+    }
+
+    /// The kernel's number of the scheduler's thread.
+    pub(crate) fn thread_id(&self) -> i32 {
+        self.thread_id.load(Ordering::Relaxed)
+    }
 }
 
 /// A task as other threads know it.
@@ -106,12 +132,12 @@ impl Remote {
     /// Makes the task runnable if it still exists and is parked.
     pub(crate) fn wake(&self) {
         // A closed inbox means that the task is gone.
-        let _ = self.shared.inbox.push(Message::Wake { slot: self.slot, id: self.id });
+        let _ = self.shared.push(Message::Wake { slot: self.slot, id: self.id });
     }
 
     /// Cancels the task if it still exists.
     pub(crate) fn cancel(&self) {
-        let _ = self.shared.inbox.push(Message::Cancel { slot: self.slot, id: self.id });
+        let _ = self.shared.push(Message::Cancel { slot: self.slot, id: self.id });
     }
 }
 
@@ -190,8 +216,8 @@ pub(crate) struct Scheduler {
     pub(crate) counters: Counters,
     pub(crate) config: SchedulerConfig,
     pub(crate) shared: Arc<Shared>,
-    /// Asked, when the thread has nothing to do, for work that others have not started.
-    pub(crate) steal: Cell<Option<fn(&Scheduler) -> bool>>,
+    membership: UnsafeCell<Option<crew::Membership>>,
+    forked: fork::Forked,
     loop_stack: Stack,
 }
 
@@ -224,8 +250,13 @@ impl Scheduler {
         let reactor = Reactor::new(&epoll, &bell).map_err(SchedulerError::System)?;
         let loop_stack =
             stack::with_pool(|pool| pool.take(LOOP_STACK_BYTES)).map_err(SchedulerError::Stack)?;
-        let shared =
-            Arc::new(Shared { inbox: Inbox::new(bell), epoll, thread_id: sys::thread::gettid() });
+        fork::watch().map_err(SchedulerError::System)?;
+        let shared = Arc::new(Shared {
+            inbox: Inbox::new(bell),
+            epoll,
+            thread_id: AtomicI32::new(sys::thread::gettid()),
+            generation: AtomicU32::new(fork::generation()),
+        });
         let scheduler = Box::new(Scheduler {
             current: Cell::new(std::ptr::null()),
             queue: RunQueue::new().map_err(|_| SchedulerError::Memory)?,
@@ -248,7 +279,8 @@ impl Scheduler {
             counters: Counters::default(),
             config,
             shared,
-            steal: Cell::new(None),
+            membership: UnsafeCell::new(None),
+            forked: fork::Forked::default(),
             loop_stack,
         });
         scheduler.prepare_loop();
@@ -309,66 +341,12 @@ impl Scheduler {
             look(task);
         }
     }
-
-    /// Runs `function` as the root task, on the calling thread's own stack.
-    ///
-    /// # Panics
-    /// When the thread runs a scheduler already; and with the panic of `function`.
-    pub(crate) fn enter<T>(&self, function: impl FnOnce() -> T) -> T {
-        assert!(
-            CURRENT.get().is_null(),
-            "cove::run was called inside a runtime; use cove::spawn or cove::scope there"
-        );
-        self.enter_nested(function)
-    }
-
-    /// As `enter`, also while another scheduler is running on this thread, which then stands still.
-    fn enter_nested<T>(&self, function: impl FnOnce() -> T) -> T {
-        let root = Task::root(self, self.next_id());
-        self.root.set(&raw const root);
-        self.current.set(&raw const root);
-        self.entered_panicking.set(std::thread::panicking());
-        let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
-        function()
-    }
-
-    /// Ends every task: cancels all and runs them until they have unwound. New ones end unstarted.
-    pub(crate) fn shut_down(&self) {
-        self.shutting_down.set(true);
-        self.enter_nested(|| {
-            self.for_each_task(|task| self.cancel(task));
-            let root = self.current_task();
-            root.set(task::flag::MASKED);
-            while self.live() > 0 {
-                self.park(wait::WaitKind::Shutdown, wait::NEVER);
-            }
-        });
-        drop(self.shared.inbox.close());
-    }
-}
-
-/// Ends the root task's time when its function ends, by whatever way.
-struct Leave<'a> {
-    scheduler: &'a Scheduler,
-    outer: *const Scheduler,
-}
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        let root = self.scheduler.current_task();
-        if root.extra().is_some() {
-            spawn::drop_extra(root);
-        }
-        self.scheduler.root.set(std::ptr::null());
-        self.scheduler.current.set(std::ptr::null());
-        CURRENT.set(self.outer);
-    }
 }
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
         if self.live() > 0 || !self.shutting_down.get() {
-            self.shut_down();
+            self.shut_down(wait::NEVER);
         }
         // SAFETY: no task is left, and the loop's context is never entered again.
         unsafe {
@@ -376,45 +354,4 @@ impl Drop for Scheduler {
             arch::discard(self.loop_context.get());
         }
     }
-}
-
-impl Task {
-    /// The root task: on the thread's own stack, in no table.
-    fn root(scheduler: &Scheduler, id: u64) -> Task {
-        static VTABLE: TaskVtable = TaskVtable {
-            main: root_main,
-            discard: |_| unreachable!("the root task is running from the start"),
-            take: |_, _| unreachable!("the root task has no handle"),
-            drop_result: |_| unreachable!("the root task has no result"),
-            function: || "root",
-            block_bytes: 0,
-        };
-        Task {
-            context: Cell::new(Context::NONE),
-            scheduler,
-            vtable: &VTABLE,
-            id,
-            slot: u32::MAX,
-            errno: Cell::new(0),
-            state: Cell::new(State::Running),
-            flags: Cell::new(task::flag::STARTED),
-            woken: Cell::new(task::Woken::Ready),
-            kind: Cell::new(wait::WaitKind::None),
-            has_handle: Cell::new(true),
-            raised: Cell::new(false),
-            home: Cell::new(task::Home { none: () }),
-            timer: UnsafeCell::new(crate::timer::Timer::new()),
-            waiter: wait::Waiter::of_task(),
-            joiners: wait::Chain::new(),
-            extra: Cell::new(std::ptr::null_mut()),
-        }
-    }
-}
-
-/// Takes the place of the root task's first function.
-///
-/// # Safety
-/// None: it only panics.
-unsafe extern "C" fn root_main(_task: *mut u8, _value: crate::arch::Value) -> ! {
-    unreachable!("the root task is running from the start")
 }

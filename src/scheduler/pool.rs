@@ -31,11 +31,11 @@
 //! **Panics.** A job that panics ends alone: whoever wants the payload catches it inside the job.
 
 use crate::sys::signal::SignalMask;
-use crate::sys::thread::cpu_count;
+use crate::sys::thread::{CpuSet, cpu_count};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 use std::{fmt, io, process, ptr};
@@ -208,7 +208,7 @@ fn start_thread(pool: &'static Pool, number: u64) -> io::Result<()> {
     // would kill the process without a word from its handlers, as about a stack that overflows.
     let mask_before = SignalMask::full().set()?;
     let faults = FAULTS.iter().fold(SignalMask::empty(), |mask, &signal| mask.with(signal));
-    let started = faults.unblock().and_then(|_| builder.spawn(move || pool.work()).map(drop));
+    let started = faults.unblock().and_then(|_| builder.spawn(move || pool.begin()).map(drop));
     assert!(mask_before.set().is_ok(), "a mask that was in force is refused");
     started
 }
@@ -251,7 +251,25 @@ impl AtomicLimits {
     }
 }
 
+/// Where threads of the pool may run, if the threads that start them may not run everywhere.
+static CPUS: OnceLock<CpuSet> = OnceLock::new();
+
+/// Threads of the pool run on `cpus`, whatever the thread that starts them is kept to. The first
+/// call counts.
+pub(crate) fn set_cpus(cpus: &CpuSet) {
+    let _ = CPUS.set(*cpus);
+}
+
 impl Pool {
+    /// The first function of each thread.
+    fn begin(&self) {
+        if let Some(cpus) = CPUS.get() {
+            // Processors may have gone meanwhile; the thread then stays where it is.
+            let _ = cpus.apply();
+        }
+        self.work();
+    }
+
     fn new(limits: PoolLimits, start: Start) -> Pool {
         Pool {
             process_id: process::id(),

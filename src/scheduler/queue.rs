@@ -51,6 +51,11 @@ impl RunQueue {
         self.tail.get() == self.head.get()
     }
 
+    /// Forgets all, in a forked child that has none of them.
+    pub(super) fn forget(&self) {
+        self.head.set(self.tail.get());
+    }
+
     /// Makes room for `tasks` tasks in all.
     #[inline]
     pub(crate) fn reserve(&self, tasks: usize) -> Result<(), TryReserveError> {

@@ -81,19 +81,18 @@ impl Registration {
         self.drive(fd, direction, deadline_ns, operation, |_| false)
     }
 
-    /// As [`run`](Self::run), for a transfer of up to `wanted` bytes on a stream whose transfers
-    /// are shorter only if no more can be moved at the time.
+    /// As [`run`](Self::run), for an operation of a stream that tells with its result whether it
+    /// has left nothing behind: the next one then waits for an event without a try.
     #[inline]
-    pub(crate) fn run_transfer(
+    pub(crate) fn run_draining<T>(
         &self,
         fd: RawFd,
         direction: Direction,
         deadline_ns: impl FnOnce() -> u64,
-        operation: impl FnMut() -> io::Result<usize>,
-        wanted: usize,
-    ) -> io::Result<usize> {
-        let is_short = |moved: &usize| *moved != 0 && *moved < wanted;
-        self.drive(fd, direction, deadline_ns, operation, is_short)
+        operation: impl FnMut() -> io::Result<(T, bool)>,
+    ) -> io::Result<T> {
+        let outcome = self.drive(fd, direction, deadline_ns, operation, |(_, drained)| *drained);
+        outcome.map(|(result, _)| result)
     }
 
     #[inline]
@@ -103,7 +102,7 @@ impl Registration {
         direction: Direction,
         deadline_ns: impl FnOnce() -> u64,
         mut operation: impl FnMut() -> io::Result<T>,
-        is_short: impl Fn(&T) -> bool,
+        drains: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
         self.check_open()?;
         self.streak.set(self.streak.get() + 1);
@@ -114,7 +113,7 @@ impl Registration {
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => {
-                    if outcome.as_ref().is_ok_and(&is_short) {
+                    if outcome.as_ref().is_ok_and(&drains) {
                         self.drained(direction);
                     }
                     return outcome;
@@ -128,7 +127,7 @@ impl Registration {
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => {
-                    if !(outcome.as_ref().is_ok_and(&is_short) && self.drained(direction)) {
+                    if !(outcome.as_ref().is_ok_and(&drains) && self.drained(direction)) {
                         self.pass_on(direction);
                     }
                     return outcome;
@@ -243,11 +242,12 @@ impl Registration {
     }
 
     /// Ends the registration, by whatever thread. `stays_open`: the open file outlives it, so the
-    /// kernel is told that no event of it is wanted here any more.
+    /// kernel is told that no event of it is wanted here any more (but not by a forked child, whose
+    /// parent has the same epoll instance).
     fn end(&self, stays_open: bool) {
         let here = self.here().map(|(scheduler, _)| scheduler);
         let Some(place) = self.place.borrow_mut().take() else { return };
-        if stays_open {
+        if stays_open && !place.home.is_of_parent() {
             // ENOENT and EBADF mean that there is nothing to end.
             let _ = place.home.epoll.delete(place.fd);
         }
@@ -256,9 +256,7 @@ impl Registration {
             // borrow the registration, or have been taken out by `close`.
             Some(scheduler) => unsafe { (*scheduler.reactor.get()).release(place.token.0) },
             // The runtime may be gone, and the reactor with it.
-            None => {
-                drop(place.home.inbox.push(super::inbox::Message::Release { token: place.token.0 }))
-            }
+            None => drop(place.home.push(super::inbox::Message::Release { token: place.token.0 })),
         }
     }
 

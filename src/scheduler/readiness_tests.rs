@@ -30,9 +30,9 @@ fn a_drained_stream_is_not_tried_again_before_its_event() {
             for _ in 0..3 {
                 let read = || {
                     count.set(count.get() + 1);
-                    (&near).read(&mut [0; 8])
+                    (&near).read(&mut [0; 8]).map(|bytes| (bytes, bytes < 8))
                 };
-                let moved = place.run_transfer(fd, Direction::Read, never, read, 8);
+                let moved = place.run_draining(fd, Direction::Read, never, read);
                 assert_eq!(moved.expect("read"), 2);
             }
         });
@@ -111,7 +111,7 @@ fn deadlines_of_the_wait_and_of_the_scope_differ_in_their_error() {
         let task = Scheduler::current().expect("a scheduler").current_task();
         let soon = || sys::clock::monotonic_ns() + 1_000_000;
         let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let mut wait = |scope_ns, own_ns| {
+        let wait = |scope_ns, own_ns| {
             task.extra_or_default().scope_deadline_ns = scope_ns;
             let waited = place.run(near.as_raw_fd(), Direction::Read, || own_ns, empty);
             task.extra_or_default().scope_deadline_ns = None;
@@ -121,7 +121,7 @@ fn deadlines_of_the_wait_and_of_the_scope_differ_in_their_error() {
         assert_eq!(wait(Some(soon()), NEVER), Err(io::ErrorKind::TimedOut));
         assert_eq!(wait(Some(NEVER - 1), soon()), Err(io::ErrorKind::WouldBlock));
         assert_eq!(wait(Some(soon()), NEVER - 1), Err(io::ErrorKind::TimedOut));
-        let mut pause = |scope_ns, own_ns| {
+        let pause = |scope_ns, own_ns| {
             task.extra_or_default().scope_deadline_ns = scope_ns;
             let waited = retry(|| own_ns, empty);
             task.extra_or_default().scope_deadline_ns = None;

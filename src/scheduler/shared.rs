@@ -56,6 +56,18 @@ impl SharedStacks {
         SharedStacks { stacks: Vec::new(), next: 0 }
     }
 
+    /// Forgets who lies on the stacks, but for `kept`, in a forked child that has none of the
+    /// others.
+    pub(super) fn forget_others(&self, kept: *const Task) {
+        for stack in &self.stacks {
+            // SAFETY: the stacks in the list are live.
+            let owner = unsafe { &(**stack).owner };
+            if owner.get() != kept {
+                owner.set(std::ptr::null());
+            }
+        }
+    }
+
     /// Gives the stacks back to the pool. No task may be left.
     pub(super) fn clear(&mut self) {
         for stack in self.stacks.drain(..) {

@@ -96,6 +96,21 @@ impl Slots {
         self.free = slot as usize;
     }
 
+    /// Forgets all tasks but `kept`, which may be null or in no slot, in a forked child that has
+    /// none of the others. Touches none of them, and does not allocate.
+    pub(super) fn forget_others(&mut self, kept: *const Task) {
+        self.free = NONE;
+        self.live = 0;
+        for slot in (0..self.entries.len()).rev() {
+            if self.entries[slot] == kept as usize {
+                self.live = 1;
+            } else {
+                self.entries[slot] = (self.free << 1) | FREE;
+                self.free = slot;
+            }
+        }
+    }
+
     /// The task in `slot` if its id is `id`.
     #[inline]
     pub(crate) fn find(&self, slot: u32, id: u64) -> Option<&Task> {

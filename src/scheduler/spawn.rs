@@ -106,6 +106,9 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
                 let payload = Self::payload(&*task.cast::<Task>());
                 let closure = ManuallyDrop::take(&mut (*payload).closure);
                 let result = catch_unwind(AssertUnwindSafe(|| R::keep(closure())));
+                if result.is_err() {
+                    note_failure();
+                }
                 (*Self::payload(current())).result = ManuallyDrop::new(result);
             }
             end()
@@ -233,7 +236,6 @@ impl Scheduler {
                 woken: Cell::new(Woken::Ready),
                 kind: Cell::new(WaitKind::None),
                 has_handle: Cell::new(true),
-                raised: Cell::new(false),
                 home: Cell::new(home),
                 timer: UnsafeCell::new(Timer::new()),
                 waiter: Waiter::of_task(),
@@ -299,12 +301,7 @@ impl Scheduler {
         count(&self.counters.completed);
         task.joiners.wake_all(self);
         if self.shutting_down.get() && self.live() == 0 {
-            // SAFETY: the root is live while it waits for the others.
-            if let Some(root) = unsafe { self.root.get().as_ref() } {
-                if root.kind.get() == WaitKind::Shutdown {
-                    self.wake(root, Woken::Ready);
-                }
-            }
+            self.wake_root_for_shutdown();
         }
         self.vacate(task);
         // SAFETY: as the caller says.
@@ -381,6 +378,15 @@ fn current<'a>() -> &'a Task {
     unsafe { (*Scheduler::current_pointer()).current_task() }
 }
 
+/// Notes that the current task's closure has panicked.
+#[cold]
+#[inline(never)]
+fn note_failure() {
+    let task = current();
+    // SAFETY: a task's scheduler outlives it.
+    unsafe { (*task.scheduler).note_failure(task) };
+}
+
 /// Drops coroutine-local variables, last made first, while the task can still run destructors, and
 /// then what else few tasks have.
 #[cold]
@@ -405,10 +411,21 @@ impl RawHandle {
         unsafe { self.task.as_ref() }
     }
 
-    /// Whether the task has ended.
+    /// Whether the task has ended. In a forked child, those that it does not have count as ended.
     #[inline]
     pub(crate) fn is_finished(&self) -> bool {
+        self.has_ended() || self.is_abandoned()
+    }
+
+    #[inline]
+    fn has_ended(&self) -> bool {
         matches!(self.task().state.get(), State::Done | State::Taken)
+    }
+
+    #[inline]
+    fn is_abandoned(&self) -> bool {
+        // SAFETY: a task that has not ended has a live scheduler.
+        unsafe { (*self.task().scheduler).is_abandoned(self.task()) }
     }
 
     /// Whether the result has been taken.
@@ -456,7 +473,7 @@ impl RawHandle {
         true
     }
 
-    /// The result of a task that has ended.
+    /// The result of a task that has ended; of one that a forked child does not have, `Cancelled`.
     ///
     /// # Panics
     /// When it has not ended, or the result was taken before.
@@ -466,6 +483,9 @@ impl RawHandle {
     #[inline]
     pub(crate) unsafe fn take<T>(&self) -> thread::Result<T> {
         let task = self.task();
+        if !self.has_ended() && self.is_abandoned() {
+            return Err(Box::new(unwind::Cancelled));
+        }
         assert!(task.state.get() == State::Done, "no result to take");
         task.state.set(State::Taken);
         let mut result = std::mem::MaybeUninit::<thread::Result<T>>::uninit();
@@ -481,7 +501,7 @@ impl Drop for RawHandle {
     #[inline]
     fn drop(&mut self) {
         let task = self.task();
-        if !self.is_finished() {
+        if !self.has_ended() {
             task.has_handle.set(false);
             return;
         }

@@ -54,7 +54,7 @@ impl Scheduler {
     #[inline(never)]
     fn stop(&self, kind: WaitKind, deadline_ns: u64) -> Option<Departure> {
         let me = self.current_task();
-        if thread::panicking() && self.is_unwinding(me) {
+        if thread::panicking() && self.is_unwinding() {
             self.park_alone(me, kind, deadline_ns);
             return None;
         }
@@ -106,12 +106,12 @@ impl Scheduler {
         unsafe { (*self.wheel.get()).cancel(NonNull::new_unchecked(task.timer.get())) };
     }
 
-    /// Whether, on a thread that is panicking, it is this task that unwinds. It is, unless the
-    /// thread was unwinding before it entered the runtime (to drop it, say): then a task is taken
-    /// to unwind once its cancellation was raised.
+    /// Whether, on a thread that is panicking, the current task may be the one that unwinds, so that
+    /// nothing else may run. Not if the thread was unwinding before it entered the runtime (to drop
+    /// it, say): then every task sees it panic anyway, and all run side by side.
     #[cold]
-    pub(crate) fn is_unwinding(&self, task: &Task) -> bool {
-        !self.entered_panicking.get() || task.raised.get()
+    pub(crate) fn is_unwinding(&self) -> bool {
+        !self.entered_panicking.get()
     }
 
     /// Parks while the thread is unwinding: the loop runs this task and no other.
@@ -133,7 +133,7 @@ impl Scheduler {
             return;
         }
         let me = self.current_task();
-        if thread::panicking() && self.is_unwinding(me) {
+        if thread::panicking() && self.is_unwinding() {
             return;
         }
         me.state.set(State::Ready);

@@ -5,8 +5,10 @@
 //!   turn:  give back an ended task's memory
 //!          a popped task is away?  ->  bring its stack in, enter it
 //!          other threads' messages, due timers, the kernel's events
+//!          a closure of this worker's queue is started
 //!          a task is ready?        ->  enter it (directly from task to task from then on)
-//!          nothing to do           ->  sleep in epoll until the next deadline or for ever
+//!          nothing to do           ->  start a closure of another worker's queue, else sleep in epoll
+//!                                      until the next deadline or for ever
 //! ```
 //!
 //! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed.
@@ -49,14 +51,12 @@ impl Scheduler {
         loop {
             self.receive();
             self.fire_timers();
-            let mut idle = self.choose_is_empty();
-            if idle && self.exclusive.get().is_null() {
-                if let Some(steal) = self.steal.get() {
-                    idle = !steal(self);
-                }
+            let alone = !self.exclusive.get().is_null();
+            if !alone {
+                self.start_queued();
             }
-            if idle {
-                self.sleep();
+            if self.choose_is_empty() && (alone || !self.steal()) {
+                self.sleep(alone);
                 continue;
             }
             self.poll(Some(0));
@@ -135,7 +135,7 @@ impl Scheduler {
                     // SAFETY: the reactor is borrowed for this call only.
                     unsafe { (*self.reactor.get()).release(token) }
                 }
-                Message::Shutdown => self.shutting_down.set(true),
+                Message::Shutdown => self.stop_serving(),
             }
         });
     }
@@ -166,17 +166,28 @@ impl Scheduler {
         }
     }
 
-    /// Sleeps until a descriptor is ready, a timer is due or another thread rings.
-    fn sleep(&self) {
-        if !self.shared.inbox.prepare_sleep() {
+    /// Sleeps until a descriptor is ready, a timer is due or another thread rings, unless there is
+    /// something to do now. One task may wait `alone`; then this worker starts no closures.
+    fn sleep(&self, alone: bool) {
+        self.exit_if_orphaned();
+        if !alone && !self.announce_idle() {
             return;
         }
+        if self.shared.inbox.prepare_sleep() {
+            self.wait_for_events();
+            self.shared.inbox.woke();
+        }
+        if !alone {
+            self.retract_idle();
+        }
+    }
+
+    fn wait_for_events(&self) {
         let timeout_ns = self
             .next_expiry_ns()
             .map(|expiry_ns| expiry_ns.saturating_sub(sys::clock::monotonic_ns()));
         count(&self.counters.sleeps);
         self.poll(timeout_ns);
-        self.shared.inbox.woke();
     }
 
     /// Gives back the memory of a task that ended without a handle.

@@ -159,6 +159,11 @@ impl Chain {
         }
     }
 
+    /// Empties the chain, waking no one, in a forked child that has none of those who wait.
+    pub(super) fn forget(&self) {
+        self.head.set(std::ptr::null());
+    }
+
     /// Empties the chain, waking every task in it.
     #[inline]
     pub(crate) fn wake_all(&self, scheduler: &Scheduler) {
@@ -354,7 +359,9 @@ unsafe fn notify(waiter: NonNull<Waiter>) {
                 let task = Task::of_waiter(waiter);
                 if std::ptr::eq(task.scheduler, Scheduler::current_pointer()) {
                     waiter.as_ref().notified.store(true, Ordering::Release);
-                    (*task.scheduler).wake(task, Woken::Ready);
+                    if !(*task.scheduler).is_abandoned(task) {
+                        (*task.scheduler).wake(task, Woken::Ready);
+                    }
                 } else {
                     let remote = Remote::of(task);
                     waiter.as_ref().notified.store(true, Ordering::Release);

@@ -74,6 +74,8 @@ pub mod select;
 mod semaphore;
 mod wait_group;
 
+#[cfg(all(test, loom))]
+mod test_model;
 #[cfg(all(test, not(loom)))]
 mod test_support;
 

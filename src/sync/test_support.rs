@@ -1,9 +1,7 @@
 //! What the tests of this folder share.
 
-use crate::scheduler::Scheduler;
-use crate::scheduler::unwind::{Cancelled, Expired};
+use crate::scheduler::unwind::Cancelled;
 use crate::sys::clock;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 /// A time that passes in a test.
@@ -31,15 +29,7 @@ pub(super) fn until(condition: impl Fn() -> bool) {
 
 /// Runs `function` in a deadline scope; none if that ran out.
 pub(super) fn within<T>(timeout: Duration, function: impl FnOnce() -> T) -> Option<T> {
-    let task = Scheduler::current().expect("a runtime").current_task();
-    let outer = task.extra_or_default().scope_deadline_ns.replace(clock::deadline_ns(timeout));
-    let result = catch_unwind(AssertUnwindSafe(function));
-    task.extra_or_default().scope_deadline_ns = outer;
-    match result {
-        Ok(value) => Some(value),
-        Err(reason) if reason.is::<Expired>() => None,
-        Err(reason) => resume_unwind(reason),
-    }
+    crate::time::timeout(timeout, function).ok()
 }
 
 /// Asserts that a join says that the coroutine was cancelled.

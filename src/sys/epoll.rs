@@ -8,7 +8,7 @@
 //! `epoll_wait` with the time-out rounded *up* to milliseconds, so that a wait never ends early for
 //! lack of resolution.
 
-use super::{clock, cvt, real};
+use super::{clock, cvt, process, real};
 use std::io;
 use std::ops::BitOr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -130,6 +130,16 @@ impl Epoll {
         // SAFETY: the descriptor was made by the line above and has no other owner.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Epoll { fd, precise: AtomicBool::new(true) })
+    }
+
+    /// Puts a new instance, which watches nothing, in this one's place, under the same number: in a
+    /// forked child, which shares this one with its parent. Async-signal-safe.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn replace(&self) -> io::Result<()> {
+        // SAFETY: epoll_create1 takes no memory of ours.
+        process::replace(self.as_raw_fd(), || unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
     }
 
     /// Watches `fd`.

@@ -1,6 +1,6 @@
 //! eventfd: the bell that wakes a thread out of its reactor.
 
-use super::{cvt, cvt_count, real};
+use super::{cvt, cvt_count, process, real};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -20,6 +20,17 @@ impl EventFd {
         let fd = cvt(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
         // SAFETY: the descriptor was made by the line above and has no other owner.
         Ok(EventFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Puts a new bell, which has not been rung, in this one's place, under the same number: in a
+    /// forked child, which shares this one with its parent. Async-signal-safe.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn replace(&self) -> io::Result<()> {
+        // SAFETY: eventfd takes no memory of ours.
+        let make = || unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        process::replace(self.as_raw_fd(), make)
     }
 
     /// Makes the descriptor readable. Any thread may ring, as often as it likes.

@@ -3,8 +3,9 @@
 //! A forked child has one thread, shares its parent's epoll instance and eventfd, and must rebuild
 //! what it keeps of a runtime. It learns of its birth from the functions registered here.
 
-use super::cvt_number;
+use super::{cvt, cvt_number};
 use std::io;
+use std::os::fd::RawFd;
 
 /// Registers what fork(2) calls in the forking thread: `prepare` before, `parent` after in the
 /// parent, `child` after in the child. Registrations last as long as the process, and are
@@ -25,6 +26,33 @@ pub(crate) unsafe fn at_fork(
 ) -> io::Result<()> {
     // SAFETY: what the functions may do is the caller's promise.
     cvt_number(unsafe { libc::pthread_atfork(prepare, parent, child) })
+}
+
+/// Makes the number `fd` stand for a descriptor that `make` makes, and no longer for what it was.
+/// Close-on-exec. Async-signal-safe if `make` is: hence the system call instead of a function that
+/// may have to be looked up first.
+///
+/// # Errors
+/// Those of `make`; then the number stands for nothing, or for what it was.
+pub(super) fn replace(fd: RawFd, make: impl Fn() -> RawFd) -> io::Result<()> {
+    let made = match cvt(make()) {
+        // No number left: give this one up first.
+        Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+            // SAFETY: the number is the caller's, and it stands for something again below.
+            unsafe { libc::syscall(libc::SYS_close, fd) };
+            cvt(make())?
+        }
+        made => made?,
+    };
+    if made == fd {
+        return Ok(());
+    }
+    // SAFETY: both numbers are ours: the one was made just now, the other is the caller's.
+    unsafe {
+        let moved = cvt(libc::dup3(made, fd, libc::O_CLOEXEC));
+        libc::syscall(libc::SYS_close, made);
+        moved.map(drop)
+    }
 }
 
 /// How a forked child of a test ended.

@@ -168,6 +168,22 @@ pub(crate) fn readv(fd: RawFd, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize
     cvt_count(unsafe { real::readv(fd, parts.as_mut_ptr().cast::<iovec>(), count) })
 }
 
+/// As [`readv`], and tells whether something besides bytes came and was thrown away (descriptors,
+/// or credentials: MSG_CTRUNC). A Unix stream stops short behind such, although there may be more.
+///
+/// # Errors
+/// As [`recv`].
+pub(crate) fn recv_parts(fd: RawFd, parts: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)> {
+    // SAFETY: zeroes are a valid msghdr, as in `writev`.
+    let mut message: msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = parts.as_mut_ptr().cast::<iovec>();
+    message.msg_iovlen = parts.len().min(PARTS_MAX) as _;
+    // SAFETY: IoSliceMut is an iovec in memory, by its documentation, and leads to a writable
+    // buffer; everything else is null.
+    let bytes = unsafe { recvmsg(fd, &mut message, 0) }?;
+    Ok((bytes, message.msg_flags & libc::MSG_CTRUNC != 0))
+}
+
 /// Writes several buffers, one after the other; up to 1,024 of them.
 ///
 /// This is `sendmsg` and not `writev`, which has no flags: a closed peer is EPIPE, never SIGPIPE.

@@ -39,6 +39,40 @@ pub(crate) fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     cvt(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) }).map(drop)
 }
 
+/// A set of processors.
+#[derive(Clone, Copy)]
+pub(crate) struct CpuSet(libc::cpu_set_t);
+
+impl CpuSet {
+    /// The processors that the calling thread may use.
+    ///
+    /// # Errors
+    /// EINVAL: the machine has more than 1024.
+    pub(crate) fn of_this_thread() -> io::Result<CpuSet> {
+        // SAFETY: cpu_set_t is integers only, for which zeroes are valid (the empty set).
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `set` is writable for its size; 0 is the calling thread.
+        cvt(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) })?;
+        Ok(CpuSet(set))
+    }
+
+    /// Lets the calling thread run on these processors alone.
+    ///
+    /// # Errors
+    /// EINVAL: none of them may be used any more.
+    pub(crate) fn apply(&self) -> io::Result<()> {
+        // SAFETY: the set is readable for its size; 0 is the calling thread.
+        cvt(unsafe { libc::sched_setaffinity(0, size_of_val(&self.0), &raw const self.0) })
+            .map(drop)
+    }
+
+    /// The processors' numbers, lowest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        // SAFETY: every number is below CPU_SETSIZE, so its bit lies within the set.
+        (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &self.0) })
+    }
+}
+
 /// How many threads can run at once: processors that this thread may use, within the control
 /// group's quota. At least one.
 pub(crate) fn cpu_count() -> usize {

@@ -3,7 +3,8 @@
 //! Only the waiting differs from [`std::time`], whose types are here as well, so that a program
 //! changes its `use std::time` to `use cove::time`. Times are those of [`Instant`], the monotonic
 //! clock. No wait ends before its time; how long after depends on what else the thread has to do,
-//! and is some 60 us on an idle one (the kernel's timer slack, `PR_SET_TIMERSLACK` in prctl(2)).
+//! and is below 100 us on an idle one; half of that is the kernel's timer slack
+//! (`PR_SET_TIMERSLACK` in prctl(2)).
 //!
 //! The runtime's unit is nanoseconds of the monotonic clock. An `Instant` is turned into them by one
 //! moment that was read on both clocks, on `Instant`'s first, so that the result is never early.
@@ -39,6 +40,7 @@ use std::sync::OnceLock;
 pub fn sleep(duration: Duration) {
     match scheduler() {
         Some(scheduler) => sleep_until_ns(scheduler, sys::clock::deadline_ns(duration)),
+        // SLEEP: what the caller asked for.
         None => std::thread::sleep(duration),
     }
 }
@@ -55,6 +57,7 @@ pub fn sleep(duration: Duration) {
 pub fn sleep_until(instant: Instant) {
     match scheduler() {
         Some(scheduler) => sleep_until_ns(scheduler, nanoseconds_of(instant)),
+        // SLEEP: what the caller asked for.
         None => std::thread::sleep(instant.saturating_duration_since(Instant::now())),
     }
 }

@@ -45,9 +45,9 @@ fn ten_thousand_sleepers_all_wake_after_their_time() {
             })
         };
         let sleepers: Vec<_> = (0..10_000).map(sleeper).collect();
-        sleepers.into_iter().map(|it| it.join().expect("no panic")).any(|e| e)
+        sleepers.into_iter().map(|it| it.join().expect("no panic")).filter(|early| *early).count()
     });
-    assert!(!early);
+    assert_eq!(early, 0);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_swallowed_unwinding_comes_again_at_the_next_wait() {
                 }
             }
         });
-        assert!(matches!(outcome, Err::<(), _>(_)));
+        assert!(outcome.is_err_and(|_: Elapsed| true));
         assert_eq!(waits.get(), 3);
     });
 }
@@ -276,7 +276,8 @@ fn elapsed_is_an_error_of_input_and_output() {
 fn ticks_keep_their_distance_and_cancelling_takes_none() {
     // Goal: the schedule. Method: ticks of 2 ms are never early; one that times out is not lost.
     crate::run(|| {
-        let start = Instant::now() + ms(20);
+        // Far enough away that the time-out comes first on a busy machine too.
+        let start = Instant::now() + ms(300);
         let mut ticks = interval_at(start, ms(2));
         assert!(timeout(ms(1), || ticks.tick()).is_err());
         for n in 0..5 {

@@ -143,6 +143,12 @@ impl Wheel {
         }
     }
 
+    /// Forgets all timers without touching them, in a forked child that has no use for them.
+    pub(crate) fn forget_all(&mut self) {
+        self.slots.forget_all();
+        self.len = 0;
+    }
+
     /// When `advance` will next have something to expire: the earliest deadline rounded up to the
     /// tick, or the present if something has expired or is overdue. None if the wheel is empty.
     ///

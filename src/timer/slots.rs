@@ -119,6 +119,16 @@ impl Slots {
         Slots { array: NonNull::from(Box::leak(array)), occupied: [0; LEVELS] }
     }
 
+    /// Empties all slots without touching their members, and without allocating.
+    pub(super) fn forget_all(&mut self) {
+        for index in 0..=SlotId::EXPIRED.0 {
+            // SAFETY: within the array, to which nobody else holds a reference. A slot has nothing
+            // to drop, and its former members are never looked at again.
+            unsafe { self.array.as_ptr().cast::<Slot>().add(index).write(Slot::new()) };
+        }
+        self.occupied = [0; LEVELS];
+    }
+
     fn slot(&self, id: SlotId) -> &Slot {
         // SAFETY: the array lives as long as `self`, and is only ever accessed by shared reference.
         let array = unsafe { self.array.as_ref() };

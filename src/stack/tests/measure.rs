@@ -14,7 +14,7 @@ fn million_stacks() {
     let mut pool = pool();
     let mut stacks: Vec<Option<super::Stack>> = Vec::new();
     stacks.resize_with(COUNT, || None);
-    let before = (status_bytes("VmRSS"), status_bytes("VmPTE"));
+    let before = (status_bytes("RssAnon"), status_bytes("VmPTE"));
     let mut time = Instant::now();
     let mut lap = |what: &str| {
         println!("{what}: {:.0} ns each", time.elapsed().as_nanos() as f64 / COUNT as f64);
@@ -28,7 +28,7 @@ fn million_stacks() {
     lap("touch");
     println!(
         "{:.1} bytes resident each, {:.1} of page tables, {:?}",
-        (status_bytes("VmRSS") - before.0) as f64 / COUNT as f64,
+        (status_bytes("RssAnon") - before.0) as f64 / COUNT as f64,
         (status_bytes("VmPTE") - before.1) as f64 / COUNT as f64,
         pool.stats()
     );
@@ -36,7 +36,7 @@ fn million_stacks() {
         pool.give(place.take().expect("taken"));
     }
     lap("give (trimming above the watermark)");
-    println!("{} bytes resident, {:?}", status_bytes("VmRSS"), pool.stats());
+    println!("{} bytes resident, {:?}", status_bytes("RssAnon"), pool.stats());
     for place in &mut stacks {
         *place = Some(pool.take(DEFAULT_BYTES).expect("a stack"));
     }

@@ -67,13 +67,13 @@ fn more_stacks_than_mappings_cost_a_page_each() {
         let mut pool = pool();
         let mut stacks = Vec::with_capacity(MANY);
         stacks.resize_with(MANY, || None);
-        let before = status_bytes("VmRSS") + status_bytes("VmPTE");
+        let before = status_bytes("RssAnon") + status_bytes("VmPTE");
         for place in &mut stacks {
             let stack = pool.take(DEFAULT_BYTES).expect("a stack");
             touch(&stack);
             *place = Some(stack);
         }
-        let each = (status_bytes("VmRSS") + status_bytes("VmPTE") - before) / MANY;
+        let each = (status_bytes("RssAnon") + status_bytes("VmPTE") - before) / MANY;
         println!("{each} bytes each, {:?}", pool.stats());
         assert!(each < 4096 + 400, "{each} bytes each");
         assert!(limits::map_count().expect("/proc") < 40_000);
@@ -93,15 +93,15 @@ fn trimming_returns_memory_and_keeps_guards() {
     // overflows it.
     if in_child() {
         let mut pool = pool();
-        let before = status_bytes("VmRSS");
+        let before = status_bytes("RssAnon");
         let stacks = take_touched(&mut pool, 8_000);
-        let full = status_bytes("VmRSS");
+        let full = status_bytes("RssAnon");
         assert!(full - before >= 8_000 * 4096);
         let reserved = pool.stats().reserved_bytes;
         stacks.into_iter().for_each(|stack| pool.give(stack));
         assert_eq!(pool.stats().free, 8_000);
         pool.trim();
-        let trimmed = status_bytes("VmRSS");
+        let trimmed = status_bytes("RssAnon");
         assert!(trimmed < before + 2_000 * 1024, "{before} {full} {trimmed}");
         let stats = pool.stats();
         assert_eq!((stats.slabs, stats.trim_failures), (1, 0));
@@ -123,12 +123,12 @@ fn free_stacks_hold_no_more_than_the_watermark() {
     if in_child() {
         let mut pool =
             StackPool::new(StackConfig { watermark_bytes: 8 << 20, ..StackConfig::default() });
-        let before = status_bytes("VmRSS");
+        let before = status_bytes("RssAnon");
         let mut stacks = take_touched(&mut pool, 10_000);
         let keep = stacks.pop().expect("a stack");
         let warmest = stacks.last().expect("a stack").top();
         stacks.into_iter().for_each(|stack| pool.give(stack));
-        let held = status_bytes("VmRSS") - before;
+        let held = status_bytes("RssAnon") - before;
         assert!(held < 12 << 20, "{held}");
         assert!(held > 2 << 20, "{held}: the warm ones are kept");
         let stack = pool.take(DEFAULT_BYTES).expect("a stack");
@@ -146,14 +146,14 @@ fn huge_stacks_are_trimmed_at_once() {
     // one, give it back.
     if in_child() {
         let mut pool = pool();
-        let before = status_bytes("VmRSS");
+        let before = status_bytes("RssAnon");
         let stack = pool.take(512 << 20).expect("a stack");
         let deep = 100 << 20;
         // SAFETY: the range is in a stack that the test owns.
         unsafe { stack.top().as_ptr().sub(deep).write_bytes(1, deep) };
-        assert!(status_bytes("VmRSS") - before >= deep);
+        assert!(status_bytes("RssAnon") - before >= deep);
         pool.give(stack);
-        assert!(status_bytes("VmRSS") - before < 1 << 20);
+        assert!(status_bytes("RssAnon") - before < 1 << 20);
         return;
     }
     assert_passed(&child("pool::huge_stacks_are_trimmed_at_once", None, ""));

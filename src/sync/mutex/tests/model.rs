@@ -1,12 +1,13 @@
-//! The word of a mutex under every interleaving, with parking replaced by a flag for each waiter.
+//! The word of a mutex under every interleaving, with parking replaced by loom's for each waiter.
 
 use super::super::word::Word;
-use crate::primitive::{Arc, AtomicBool, Ordering, SpinLock, UnsafeCell, yield_now};
+use crate::primitive::{Arc, SpinLock, UnsafeCell};
+use crate::sync::test_model::Parking;
 
 /// A mutex around a number: the word as it ships, and the simplest queue.
 struct Model {
     word: Word,
-    queue: SpinLock<Vec<(Arc<AtomicBool>, bool)>>,
+    queue: SpinLock<Vec<(Arc<Parking>, bool)>>,
     value: UnsafeCell<u32>,
 }
 
@@ -31,12 +32,10 @@ impl Model {
             if !self.word.announce() {
                 return;
             }
-            let notified = Arc::new(AtomicBool::new(false));
+            let notified = Arc::new(Parking::new());
             queue.push((notified.clone(), hand));
             drop(queue);
-            while !notified.load(Ordering::Acquire) {
-                yield_now();
-            }
+            notified.wait();
             if hand {
                 return;
             }
@@ -52,7 +51,7 @@ impl Model {
         let Some((notified, hand)) = (!queue.is_empty()).then(|| queue.remove(0)) else {
             return self.word.release(false);
         };
-        notified.store(true, Ordering::Release);
+        notified.notify();
         if !hand {
             self.word.release(!queue.is_empty());
         }
