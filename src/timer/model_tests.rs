@@ -49,6 +49,8 @@ struct Model {
     expired: VecDeque<usize>,
     /// Whether a cancellation may have left a stale earliest deadline behind.
     stale: bool,
+    /// Whether a cancellation may have let timers overtake others that are due with them.
+    shuffled: bool,
 }
 
 impl Model {
@@ -61,10 +63,11 @@ impl Model {
     }
 
     fn cancel(&mut self, timer: usize) {
-        let waiting = self.waiting.len();
+        let (waiting, expired) = (self.waiting.len(), self.expired.len());
         self.waiting.retain(|_, entry| entry.0 != timer);
         self.stale |= self.waiting.len() < waiting;
         self.expired.retain(|&other| other != timer);
+        self.shuffled |= self.waiting.len() + self.expired.len() < waiting + expired;
     }
 
     fn advance(&mut self, now_ns: u64) {
@@ -94,8 +97,12 @@ impl Model {
 }
 
 fn pop(wheel: &mut Wheel, model: &mut Model, timers: &[Timer]) -> bool {
-    let expected = model.expired.pop_front();
-    assert_eq!(wheel.pop_expired(), expected.map(|at| NonNull::from(&timers[at])));
+    let popped = wheel.pop_expired();
+    let is_popped = |at: &usize| popped == Some(NonNull::from(&timers[*at]));
+    let place = model.expired.iter().position(is_popped);
+    assert!(place.is_some() || (popped.is_none() && model.expired.is_empty()), "not due, or lost");
+    assert!(place.is_none_or(|place| place == 0 || model.shuffled), "out of order");
+    let expected = place.and_then(|place| model.expired.remove(place));
     if let Some(at) = expected {
         assert!(!timers[at].is_linked());
         assert!(timers[at].deadline_ns() <= model.now_ns, "early");
@@ -148,6 +155,7 @@ fn check(wheel: &Wheel, model: &mut Model) {
     assert!(actual.is_none_or(|ns| ns >= model.now_ns || model.stale));
     assert_eq!(wheel.len(), model.waiting.len() + model.expired.len());
     model.stale &= !model.waiting.is_empty();
+    model.shuffled &= wheel.len() > 0;
 }
 
 proptest! {
