@@ -15,16 +15,16 @@
 //!  level 0   one slot = 1 tick        [   |   |n0 | # |   | # ]   d8..d1 = n8..n1, d0 > n0
 //!  level 1   one slot = 64 ticks      [   |n1 |   | # |   |   ]   d8..d2 = n8..n2, d1 > n1
 //!  level 2   one slot = 4096 ticks    [n2 | # |   |   | # |   ]   d8..d3 = n8..n3, d2 > n2
-//!    ...                               each slot: lists of timers, their earliest deadline
-//!  expired   like one slot            [ in order of tick, then of insertion ]
+//!    ...                               each slot: list of timers, its earliest deadline
+//!  expired   one list                 [ in order of tick, then of insertion ]
 //! ```
 //!
 //! It follows that
 //! - every timer of a level is due before every timer of the levels above it, and the slots of
 //!   one level are due in their order, so that the first occupied slot of the lowest occupied level
 //!   holds the earliest deadline, and one u64 of occupancy per level finds it;
-//! - timers of equal tick always share a slot, so that it keeps the order of insertion (but for
-//!   cancellations: after one, timers may overtake others that are due in the same `advance`);
+//! - timers of equal tick always share a slot, which keeps the order of insertion unless a
+//!   cancelled timer leaves its turn in it (see `slots.rs`);
 //! - when the present reaches an upper slot, its timers differ from the present in lower digits
 //!   only and are dealt out to lower levels (they *cascade*), each at most once per level.
 //!
@@ -168,8 +168,9 @@ impl Wheel {
         Some(rounded_up.unwrap_or(NEVER_NS))
     }
 
-    /// Moves the present to `now_ns` and all timers that are due by then to what has expired, in
-    /// order of their ticks, and of insertion within a tick. A time before the present is ignored.
+    /// Moves the present to `now_ns` and all timers that are due by then to the expired list, in
+    /// order of their ticks, and of insertion within a tick; after cancellations that order is only
+    /// nearly kept. A time before the present is ignored.
     pub(crate) fn advance(&mut self, now_ns: u64) {
         if now_ns < self.now_ns {
             return;

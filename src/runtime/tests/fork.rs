@@ -95,7 +95,7 @@ fn use_everything() -> bool {
     while let Ok(number) = receiver.recv() {
         sum += number;
     }
-    let blocking = task::blocking(|| 6 * 7).expect("a thread");
+    let blocking = task::blocking(|| 6 * 7);
     let echoed = echo_over_tcp().expect("loopback");
     slept && producer.join().is_ok() && sum == 4950 && blocking == 42 && echoed
 }
