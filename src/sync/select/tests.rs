@@ -1,3 +1,1 @@
 //! Tests of selecting among channels and timers.
-
-
