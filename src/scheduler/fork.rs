@@ -60,6 +60,9 @@ pub(super) fn watch() -> io::Result<()> {
 }
 
 /// Called in the child, on its only thread, before fork(2) returns there.
+///
+/// # Safety
+/// None beyond that.
 unsafe extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     pool::reset_after_fork();
