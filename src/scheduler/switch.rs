@@ -99,8 +99,8 @@ impl Scheduler {
         unsafe { (*self.wheel.get()).cancel(NonNull::new_unchecked(task.timer.get())) };
     }
 
-    /// Whether, on a thread that is panicking, the current task may be the one that unwinds, so that
-    /// nothing else may run. Not if the thread was unwinding before it entered the runtime (to drop
+    /// Whether, on a thread that is panicking, the current task may be the one that unwinds, so
+    /// that nothing else may run. Not if the thread was unwinding before it entered the runtime (to drop
     /// it, say): then every task sees it panic anyway, and all run side by side.
     #[cold]
     pub(crate) fn is_unwinding(&self) -> bool {

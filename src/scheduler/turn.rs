@@ -7,8 +7,8 @@
 //!          other threads' messages, due timers, the kernel's events
 //!          a closure of this worker's queue is started
 //!          a task is ready?        ->  enter it (directly from task to task from then on)
-//!          nothing to do           ->  start a closure of another worker's queue, else sleep in epoll
-//!                                      until the next deadline or for ever
+//!          nothing to do           ->  start a closure of another worker's queue, else sleep in
+//!                                      epoll until the next deadline or for ever
 //! ```
 //!
 //! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed.
