@@ -73,14 +73,15 @@ pub(crate) unsafe fn prepare(
     // SAFETY: the caller gives a writable stack, so the bytes just below its top are ours.
     unsafe {
         let frame = top.cast::<InitialFrame>().sub(1);
-        frame.write(InitialFrame { pc: start_address(), argument, entry });
+        frame.write(InitialFrame { pc: start(), argument, entry });
         Context(frame.cast())
     }
 }
 
-/// The address of the first instruction of every context.
-#[inline]
-fn start_address() -> usize {
+/// The address of the first instruction of every context, which is in here: not inlined, so that it
+/// is this name with which a backtrace ends.
+#[inline(never)]
+fn start() -> usize {
     let address: usize;
     // SAFETY: the text computes an address and jumps over the code at that address.
     unsafe {

@@ -89,6 +89,21 @@ pub enum CoroutineState<Out, Return> {
 /// let coroutine = cove::coroutine::Coroutine::<(), (), ()>::new(|_, ()| ());
 /// std::thread::spawn(move || drop(coroutine));
 /// ```
+///
+/// It owns what it works on ([`scope`] lends), and holds what it is given until it is dropped.
+///
+/// ```compile_fail
+/// use cove::coroutine::{Coroutine, Suspender};
+/// let text = String::from("borrowed");
+/// let coroutine = Coroutine::new(|_: &Suspender<(), ()>, ()| println!("{text}"));
+/// ```
+///
+/// ```compile_fail
+/// use cove::coroutine::Coroutine;
+/// fn lengthen<'a>(given: Coroutine<&'a str, (), ()>) -> Coroutine<&'static str, (), ()> {
+///     given
+/// }
+/// ```
 pub struct Coroutine<In, Out, Return> {
     control: NonNull<Control>,
     /// Not `Send`, not `Sync`.

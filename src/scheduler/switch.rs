@@ -10,12 +10,19 @@ use super::wait::{NEVER, WaitKind};
 use super::{Scheduler, count};
 use crate::arch::{self, Context};
 use crate::sys;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::thread;
 
 /// Direct switches between two looks at the timers and the kernel: a busy runtime answers within
 /// this many switches. A prime, so that it does not fall into step with the tasks' own rhythm.
 pub(crate) const BUDGET: u32 = 61;
+
+/// With so many tasks ready, due timers need not add to them, but for [`BUDGET`] a turn.
+const READY_ENOUGH: usize = 128;
+
+/// So many due timers have their tasks' blocks fetched at once.
+const FIRE_BATCH: usize = 16;
 
 impl Scheduler {
     /// Stops the current task until it is woken, `deadline_ns` (or the deadline of an enclosing
@@ -240,25 +247,40 @@ impl Scheduler {
         }
     }
 
-    /// Wakes the tasks whose deadlines have passed; returns how many there were.
-    pub(super) fn fire_timers(&self) -> usize {
+    /// Wakes tasks whose deadlines have passed: some. If very many are due at once, the others stay
+    /// in the wheel for the next turns, so that a task runs soon after it was touched here and is
+    /// still in the cache then.
+    pub(super) fn fire_timers(&self) {
         let wheel = self.wheel.get();
-        let mut fired = 0;
+        // As many as can run until the next turn, at least: nobody is held back for ever.
+        let mut room = READY_ENOUGH.saturating_sub(self.queue.len()).max(BUDGET as usize);
         // SAFETY: the wheel is borrowed for one call at a time; waking a task does not touch it.
         // The timers in it are those of live, parked tasks.
         unsafe {
             if (*wheel).len() == 0 {
-                return 0;
+                return;
             }
             (*wheel).advance(sys::clock::monotonic_ns());
-            while let Some(due) = (*wheel).pop_expired() {
-                self.wake(Task::of_timer(due), Woken::TimedOut);
-                fired += 1;
+            while room > 0 {
+                // First all blocks of a batch are asked for, then they are looked at.
+                let mut batch: [MaybeUninit<&Task>; FIRE_BATCH] =
+                    [MaybeUninit::uninit(); FIRE_BATCH];
+                let mut due = 0;
+                while due < FIRE_BATCH.min(room) {
+                    let Some(timer) = (*wheel).pop_expired() else { break };
+                    let task = Task::of_timer(timer);
+                    arch::prefetch((&raw const *task).cast());
+                    batch[due].write(task);
+                    due += 1;
+                }
+                for task in &batch[..due] {
+                    self.wake(task.assume_init(), Woken::TimedOut);
+                }
+                let total = &self.counters.timers_fired;
+                total.set(total.get() + due as u64);
+                room = if due == FIRE_BATCH { room - due } else { 0 };
             }
         }
-        let total = &self.counters.timers_fired;
-        total.set(total.get() + fired as u64);
-        fired
     }
 
     /// When the next timer is due.

@@ -194,11 +194,9 @@ impl Scheduler {
     fn free_ended(&self) {
         let ended = self.ended.replace(std::ptr::null());
         if !ended.is_null() {
-            // SAFETY: the task has left its stack for good, and no handle refers to it.
-            unsafe {
-                ((*ended).vtable.drop_result)(&*ended);
-                self.free(ended);
-            }
+            // SAFETY: the task has left its stack for good, after dropping its result, and no
+            // handle refers to it.
+            unsafe { self.free(ended) };
         }
     }
 }

@@ -418,7 +418,8 @@ pub(crate) fn wait_for_answer<T>(
     token: u32,
     deadline_ns: u64,
 ) -> (Waited, u32) {
-    match Scheduler::current() {
+    // A closure that the loop drops has no task to park.
+    match Scheduler::current().filter(|scheduler| !scheduler.is_in_loop()) {
         Some(scheduler) => wait_task(scheduler, lock, guard, queue, kind, token, deadline_ns),
         None => wait_thread(lock, guard, queue, token, deadline_ns),
     }
