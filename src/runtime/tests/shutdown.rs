@@ -228,14 +228,13 @@ fn many_parked_coroutines_unwind_when_the_runtime_is_dropped() {
 }
 
 #[test]
-#[ignore = "takes gigabytes; by hand: cargo test --release --lib a_million_p -- --ignored
-#--nocapture"]
+#[ignore = "takes gigabytes; by hand: cargo test --release --lib a_million_p -- --ignored"]
 fn a_million_parked_coroutines_unwind_in_bounded_memory() {
     // Goal: as above, with little memory beyond what they had. Method: a million, alone in the
     // process; the numbers are printed.
     for count in [200_000, 1_000_000] {
         let (passed, extra_bytes) = end_parked(count);
-        println!("{count}: {passed:?}, {} MiB on top at most", extra_bytes >> 20);
+        eprintln!("{count}: {passed:?}, {} MiB on top at most", extra_bytes >> 20);
         assert!(extra_bytes < 256 << 20);
     }
 }
