@@ -121,7 +121,7 @@ mod stack;
 mod sys;
 mod timer;
 
-pub use inspect::{Metrics, metrics};
+pub use inspect::{Metrics, Stall, metrics};
 pub use runtime::{
     Builder, RemoteJoinHandle, Runtime, RuntimeHandle, ShutdownError, run, runtime_handle,
 };

@@ -5,9 +5,9 @@
 //! first, when an ended task's memory is to be given back, or when [`BUDGET`] direct switches have
 //! passed, after which timers, other threads and the kernel get their turn.
 
+use super::Scheduler;
 use super::task::{State, Task, Woken, flag};
 use super::wait::{NEVER, WaitKind};
-use super::{Scheduler, count};
 use crate::arch::{self, Context};
 use crate::sys;
 use std::mem::MaybeUninit;
@@ -200,7 +200,7 @@ impl Scheduler {
     /// Notes that `task` runs from now on; its context is to be entered.
     #[inline(always)]
     pub(super) fn start(&self, task: &Task) -> Context {
-        count(&self.counters.switches);
+        self.count_switch();
         task.state.set(State::Running);
         self.current.set(task);
         task.context.get()

@@ -50,6 +50,7 @@ impl Scheduler {
         }
         loop {
             self.receive();
+            self.answer_dump_request();
             self.fire_timers();
             let alone = !self.exclusive.get().is_null();
             if !alone {
