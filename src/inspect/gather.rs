@@ -5,6 +5,7 @@ use super::frames::{Frame, Namer, Root};
 use crate::arch::backtrace::Addresses;
 use crate::arch::stack_pointer;
 use crate::scheduler::Scheduler;
+use crate::scheduler::look::words;
 use crate::scheduler::task::{self, Task, flag};
 use crate::scheduler::wait::WaitKind;
 use crate::sys;
@@ -116,33 +117,6 @@ fn reason(task: &Task, now_ns: u64) -> String {
         kind => words(kind),
     };
     with_time(what.to_owned(), task, now_ns)
-}
-
-/// A wait's name.
-pub(super) fn words(kind: WaitKind) -> &'static str {
-    match kind {
-        WaitKind::None => "nothing",
-        WaitKind::Park => "unpark",
-        WaitKind::Sleep => "sleep",
-        WaitKind::Read => "reading",
-        WaitKind::Write => "writing",
-        WaitKind::Join => "join",
-        WaitKind::Scope => "the coroutines of a scope",
-        WaitKind::Mutex => "mutex",
-        WaitKind::RwLock => "read-write lock",
-        WaitKind::Condvar => "condition variable",
-        WaitKind::Semaphore => "semaphore",
-        WaitKind::Barrier => "barrier",
-        WaitKind::WaitGroup => "wait group",
-        WaitKind::Once => "once cell",
-        WaitKind::Notify => "notify",
-        WaitKind::Receive => "channel receive",
-        WaitKind::Send => "channel send",
-        WaitKind::Select => "select",
-        WaitKind::Watch => "watch",
-        WaitKind::Blocking => "blocking call",
-        WaitKind::Shutdown => "the end of all coroutines",
-    }
 }
 
 /// Appends how long the wait may still take, if there is a limit.

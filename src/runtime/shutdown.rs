@@ -68,8 +68,8 @@ impl std::error::Error for ShutdownError {}
 impl Runtime {
     /// Ends the runtime as dropping it does, but waits for `timeout` at most.
     ///
-    /// A coroutine of the first worker that computes without ever waiting cannot be interrupted,
-    /// and keeps this waiting; destructors that wait for long, and other workers, do not.
+    /// A coroutine of the *first* worker cannot be left behind while it computes, or while a
+    /// destructor of it waits: it keeps this waiting. Other workers' coroutines do not.
     ///
     /// ```
     /// let runtime = cove::Builder::new().build()?;

@@ -125,6 +125,7 @@ impl Scheduler {
         }
         // Direct switches read the queue only, but the loop has much to look at again.
         self.budget.set(0);
+        self.registration.forget_pins();
         let shared = &self.shared;
         shared.inbox.forget();
         shared.generation.store(generation(), Ordering::Relaxed);

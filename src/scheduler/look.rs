@@ -2,6 +2,7 @@
 //! whose stack is whose.
 
 use super::task::{State, Task, flag};
+use super::wait::WaitKind;
 use super::{Scheduler, saver};
 use crate::arch::{self, Context};
 use crate::stack::overflow::Whose;
@@ -214,3 +215,66 @@ pub(super) fn describe(whose: Whose, stack: &Range<usize>, to: &mut dyn Write) -
     to.write_str("a Coroutine that was resumed by ")?;
     task.write_name(to)
 }
+
+/// A wait's name.
+pub(crate) const fn words(kind: WaitKind) -> &'static str {
+    match kind {
+        WaitKind::None => "nothing",
+        WaitKind::Park => "unpark",
+        WaitKind::Sleep => "sleep",
+        WaitKind::Read => "reading",
+        WaitKind::Write => "writing",
+        WaitKind::Join => "join",
+        WaitKind::Scope => "the coroutines of a scope",
+        WaitKind::Mutex => "mutex",
+        WaitKind::RwLock => "read-write lock",
+        WaitKind::Condvar => "condition variable",
+        WaitKind::Semaphore => "semaphore",
+        WaitKind::Barrier => "barrier",
+        WaitKind::WaitGroup => "wait group",
+        WaitKind::Once => "once cell",
+        WaitKind::Notify => "notify",
+        WaitKind::Receive => "channel receive",
+        WaitKind::Send => "channel send",
+        WaitKind::Select => "select",
+        WaitKind::Watch => "watch",
+        WaitKind::Blocking => "blocking call",
+        WaitKind::Shutdown => "the end of all coroutines",
+    }
+}
+
+/// The names of all waits by the number of their kind, for debuggers.
+pub(super) static WAIT_WORDS: [&str; WAIT_KINDS.len()] = {
+    let mut all = [""; WAIT_KINDS.len()];
+    let mut number = 0;
+    while number < all.len() {
+        assert!(WAIT_KINDS[number] as usize == number, "the kinds are listed in their order");
+        all[number] = words(WAIT_KINDS[number]);
+        number += 1;
+    }
+    all
+};
+
+const WAIT_KINDS: [WaitKind; 21] = [
+    WaitKind::None,
+    WaitKind::Park,
+    WaitKind::Sleep,
+    WaitKind::Read,
+    WaitKind::Write,
+    WaitKind::Join,
+    WaitKind::Scope,
+    WaitKind::Mutex,
+    WaitKind::RwLock,
+    WaitKind::Condvar,
+    WaitKind::Semaphore,
+    WaitKind::Barrier,
+    WaitKind::WaitGroup,
+    WaitKind::Once,
+    WaitKind::Notify,
+    WaitKind::Receive,
+    WaitKind::Send,
+    WaitKind::Select,
+    WaitKind::Watch,
+    WaitKind::Blocking,
+    WaitKind::Shutdown,
+];

@@ -26,6 +26,7 @@
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
+//! | `registry.rs` | all schedulers, for debuggers and signal handlers |
 //! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
@@ -37,10 +38,11 @@
 pub(crate) mod crew;
 pub(crate) mod fork;
 pub(crate) mod inbox;
-mod look;
+pub(crate) mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
+pub(crate) mod registry;
 mod root;
 pub(crate) mod saver;
 pub(crate) mod selection;
@@ -184,6 +186,8 @@ impl Default for SchedulerConfig {
 
 /// One thread's scheduler. Pinned: tasks point at it.
 pub(crate) struct Scheduler {
+    /// First, so that it ends before what it shows.
+    pub(crate) registration: registry::Registration,
     /// The running task; null while the loop runs.
     current: Cell<*const Task>,
     queue: RunQueue,
@@ -257,7 +261,9 @@ impl Scheduler {
             thread_id: AtomicI32::new(sys::thread::gettid()),
             generation: AtomicU32::new(fork::generation()),
         });
+        let registration = registry::Registration::new(&shared);
         let scheduler = Box::new(Scheduler {
+            registration,
             current: Cell::new(std::ptr::null()),
             queue: RunQueue::new().map_err(|_| SchedulerError::Memory)?,
             budget: Cell::new(0),
@@ -284,6 +290,7 @@ impl Scheduler {
             loop_stack,
         });
         scheduler.prepare_loop();
+        scheduler.registration.publish(&scheduler);
         stack::overflow::set_describe(look::describe);
         Ok(scheduler)
     }

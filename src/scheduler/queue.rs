@@ -7,7 +7,7 @@
 //! A task stands in it at most once, so room for all live tasks is enough; it is made when a task
 //! is spawned, where failure can be reported, and a push never allocates.
 
-use super::task::Task;
+use super::task::{Task, flag};
 use crate::arch;
 use std::cell::Cell;
 use std::collections::TryReserveError;
@@ -129,7 +129,14 @@ impl RunQueue {
         arch::prefetch(far.cast());
         // SAFETY: the queue is longer than this place, and the tasks in it are live.
         let near = unsafe { &*self.at(head.wrapping_add(FRAME_AHEAD)) };
-        arch::prefetch(near.context.get().0);
+        if near.has(flag::AWAY) {
+            // SAFETY: only tasks on shared stacks are ever away.
+            let saved = unsafe { near.home.get().shared.saved };
+            arch::prefetch(saved);
+            arch::prefetch(saved.wrapping_add(64));
+        } else {
+            arch::prefetch(near.context.get().0);
+        }
     }
 }
 

@@ -124,7 +124,6 @@ impl Task {
             woken: Cell::new(task::Woken::Ready),
             kind: Cell::new(wait::WaitKind::None),
             has_handle: Cell::new(true),
-            raised: Cell::new(false),
             home: Cell::new(task::Home { none: () }),
             timer: UnsafeCell::new(crate::timer::Timer::new()),
             waiter: wait::Waiter::of_task(),

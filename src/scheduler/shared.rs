@@ -39,6 +39,10 @@ pub(crate) struct SharedStack {
 }
 
 impl SharedStack {
+    /// Where a debugger finds the end of the stack.
+    pub(super) const TOP_OFFSET: usize =
+        std::mem::offset_of!(SharedStack, stack) + Stack::TOP_OFFSET;
+
     /// The lowest and the end address of its usable bytes.
     pub(crate) fn bounds(&self) -> (usize, usize) {
         (self.stack.limit().as_ptr() as usize, self.stack.top().as_ptr() as usize)

@@ -5,11 +5,19 @@
 //! in that slot has that id.
 
 use super::task::Task;
+use crate::sys;
 use std::collections::TryReserveError;
 
 /// Marks an entry that holds the next free slot's number instead of a task's address. Tasks are
 /// aligned, so their addresses are even.
 const FREE: usize = 1;
+
+/// A table of so many slots gets huge pages: tasks end in any order, and each access to a large table
+/// would miss the address cache.
+const HUGE_MIN: usize = 1 << 19;
+
+/// The size of a huge page, or a part of it.
+const HUGE_BYTES: usize = 2 << 20;
 
 /// No further free slot.
 const NONE: usize = usize::MAX >> 1;
@@ -22,6 +30,9 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// Where a debugger finds the vector.
+    pub(super) const ENTRIES_OFFSET: usize = std::mem::offset_of!(Slots, entries);
+
     pub(crate) const fn new() -> Slots {
         Slots { entries: Vec::new(), free: NONE, live: 0 }
     }
@@ -35,8 +46,26 @@ impl Slots {
     #[inline]
     pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
         if self.free == NONE && self.entries.len() == self.entries.capacity() {
-            self.entries.try_reserve(self.entries.len().max(64))?;
+            self.grow()?;
         }
+        Ok(())
+    }
+
+    #[cold]
+    fn grow(&mut self) -> Result<(), TryReserveError> {
+        let capacity = (self.entries.len() * 2).max(64);
+        if capacity < HUGE_MIN {
+            return self.entries.try_reserve_exact(capacity - self.entries.len());
+        }
+        let mut entries = Vec::new();
+        entries.try_reserve_exact(capacity)?;
+        let start: *mut usize = entries.as_mut_ptr();
+        let offset = start.cast::<u8>().align_offset(HUGE_BYTES);
+        let bytes = (capacity * size_of::<usize>() - offset) & !(HUGE_BYTES - 1);
+        // A hint: without huge pages it works as well.
+        let _ = sys::mmap::prefer_huge_pages(start.cast::<u8>().wrapping_add(offset), bytes);
+        entries.extend_from_slice(&self.entries);
+        self.entries = entries;
         Ok(())
     }
 

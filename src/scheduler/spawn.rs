@@ -236,7 +236,6 @@ impl Scheduler {
                 woken: Cell::new(Woken::Ready),
                 kind: Cell::new(WaitKind::None),
                 has_handle: Cell::new(true),
-                raised: Cell::new(false),
                 home: Cell::new(home),
                 timer: UnsafeCell::new(Timer::new()),
                 waiter: Waiter::of_task(),

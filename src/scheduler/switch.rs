@@ -10,12 +10,19 @@ use super::wait::{NEVER, WaitKind};
 use super::{Scheduler, count};
 use crate::arch::{self, Context};
 use crate::sys;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::thread;
 
 /// Direct switches between two looks at the timers and the kernel: a busy runtime answers within
 /// this many switches. A prime, so that it does not fall into step with the tasks' own rhythm.
 pub(crate) const BUDGET: u32 = 61;
+
+/// With so many tasks ready, due timers need not add to them, but for [`BUDGET`] a turn.
+const READY_ENOUGH: usize = 128;
+
+/// So many due timers have their tasks' blocks fetched at once.
+const FIRE_BATCH: usize = 16;
 
 impl Scheduler {
     /// Stops the current task until it is woken, `deadline_ns` (or the deadline of an enclosing
@@ -47,7 +54,7 @@ impl Scheduler {
     #[inline(never)]
     fn stop(&self, kind: WaitKind, deadline_ns: u64) -> Option<Departure> {
         let me = self.current_task();
-        if thread::panicking() && self.is_unwinding(me) {
+        if thread::panicking() && self.is_unwinding() {
             self.park_alone(me, kind, deadline_ns);
             return None;
         }
@@ -99,12 +106,12 @@ impl Scheduler {
         unsafe { (*self.wheel.get()).cancel(NonNull::new_unchecked(task.timer.get())) };
     }
 
-    /// Whether, on a thread that is panicking, it is this task that unwinds. It is, unless the
-    /// thread was unwinding before it entered the runtime (to drop it, say): then a task is taken
-    /// to unwind once its cancellation was raised.
+    /// Whether, on a thread that is panicking, the current task may be the one that unwinds, so that
+    /// nothing else may run. Not if the thread was unwinding before it entered the runtime (to drop
+    /// it, say): then every task sees it panic anyway, and all run side by side.
     #[cold]
-    pub(crate) fn is_unwinding(&self, task: &Task) -> bool {
-        !self.entered_panicking.get() || task.raised.get()
+    pub(crate) fn is_unwinding(&self) -> bool {
+        !self.entered_panicking.get()
     }
 
     /// Parks while the thread is unwinding: the loop runs this task and no other.
@@ -126,7 +133,7 @@ impl Scheduler {
             return;
         }
         let me = self.current_task();
-        if thread::panicking() && self.is_unwinding(me) {
+        if thread::panicking() && self.is_unwinding() {
             return;
         }
         me.state.set(State::Ready);
@@ -240,25 +247,40 @@ impl Scheduler {
         }
     }
 
-    /// Wakes the tasks whose deadlines have passed; returns how many there were.
-    pub(super) fn fire_timers(&self) -> usize {
+    /// Wakes tasks whose deadlines have passed: some. If very many are due at once, the others stay
+    /// in the wheel for the next turns, so that a task runs soon after it was touched here and is
+    /// still in the cache then.
+    pub(super) fn fire_timers(&self) {
         let wheel = self.wheel.get();
-        let mut fired = 0;
+        // As many as can run until the next turn, at least: nobody is held back for ever.
+        let mut room = READY_ENOUGH.saturating_sub(self.queue.len()).max(BUDGET as usize);
         // SAFETY: the wheel is borrowed for one call at a time; waking a task does not touch it.
         // The timers in it are those of live, parked tasks.
         unsafe {
             if (*wheel).len() == 0 {
-                return 0;
+                return;
             }
             (*wheel).advance(sys::clock::monotonic_ns());
-            while let Some(due) = (*wheel).pop_expired() {
-                self.wake(Task::of_timer(due), Woken::TimedOut);
-                fired += 1;
+            while room > 0 {
+                // First all blocks of a batch are asked for, then they are looked at.
+                let mut batch: [MaybeUninit<&Task>; FIRE_BATCH] =
+                    [MaybeUninit::uninit(); FIRE_BATCH];
+                let mut due = 0;
+                while due < FIRE_BATCH.min(room) {
+                    let Some(timer) = (*wheel).pop_expired() else { break };
+                    let task = Task::of_timer(timer);
+                    arch::prefetch((&raw const *task).cast());
+                    batch[due].write(task);
+                    due += 1;
+                }
+                for task in &batch[..due] {
+                    self.wake(task.assume_init(), Woken::TimedOut);
+                }
+                let total = &self.counters.timers_fired;
+                total.set(total.get() + due as u64);
+                room = if due == FIRE_BATCH { room - due } else { 0 };
             }
         }
-        let total = &self.counters.timers_fired;
-        total.set(total.get() + fired as u64);
-        fired
     }
 
     /// When the next timer is due.

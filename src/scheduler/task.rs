@@ -143,8 +143,6 @@ pub(crate) struct Task {
     pub(crate) kind: Cell<WaitKind>,
     /// Whether a handle will take the result.
     pub(crate) has_handle: Cell<bool>,
-    /// The unwinding of a cancellation was raised in this task.
-    pub(crate) raised: Cell<bool>,
     pub(crate) home: Cell<Home>,
     pub(crate) timer: std::cell::UnsafeCell<Timer>,
     pub(crate) waiter: Waiter,

@@ -2,6 +2,7 @@
 //! the deadline scope that ran out.
 
 use super::Scheduler;
+use super::task::flag;
 use std::panic::resume_unwind;
 
 /// What a cancelled coroutine's `join` brings back as its error.
@@ -33,8 +34,10 @@ pub(crate) struct Expired;
 #[cold]
 pub(crate) fn cancelled() -> ! {
     refuse_while_unwinding();
-    if let Some(scheduler) = Scheduler::current() {
-        scheduler.current_task().raised.set(true);
+    if let (Some(scheduler), true) = (Scheduler::current(), std::thread::panicking()) {
+        // The thread was unwinding before, and so cannot tell whether this task does. From here on
+        // it does: nothing may end the waits of its destructors.
+        scheduler.current_task().set(flag::MASKED);
     }
     resume_unwind(Box::new(Cancelled))
 }
@@ -49,8 +52,7 @@ pub(crate) fn expired() -> ! {
 /// Ends the process if the current task unwinds already, where a second panic would abort without a
 /// word. The scheduler lets no wait of such a task be cancelled, so this does not happen.
 fn refuse_while_unwinding() {
-    let unwinding = |scheduler: &Scheduler| scheduler.is_unwinding(scheduler.current_task());
-    if std::thread::panicking() && Scheduler::current().is_none_or(unwinding) {
+    if std::thread::panicking() && Scheduler::current().is_none_or(Scheduler::is_unwinding) {
         eprintln!(
             "cove: a wait inside a destructor was to be cancelled during unwinding. Aborting."
         );

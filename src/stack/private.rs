@@ -25,6 +25,9 @@ pub(crate) struct Stack {
 const _: () = assert!(size_of::<Stack>() == 16 && size_of::<Option<Stack>>() == 16);
 
 impl Stack {
+    /// Where a debugger finds the top.
+    pub(crate) const TOP_OFFSET: usize = std::mem::offset_of!(Stack, top);
+
     /// The address above the first usable byte, from where the stack grows down. Aligned to a cache
     /// line, and coloured: up to 23 lines below the end of a page.
     #[inline]

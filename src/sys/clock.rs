@@ -41,7 +41,12 @@ fn read_ns(clock: libc::clockid_t) -> u64 {
 
 /// The time `timeout` from now; never, if that lies beyond the clock.
 pub(crate) fn deadline_ns(timeout: Duration) -> u64 {
-    u64::try_from(timeout.as_nanos()).map_or(u64::MAX, |ns| monotonic_ns().saturating_add(ns))
+    after(monotonic_ns(), timeout)
+}
+
+/// The time `duration` after `start_ns`; never, if that lies beyond the clock.
+pub(crate) fn after(start_ns: u64, duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).map_or(u64::MAX, |ns| start_ns.saturating_add(ns))
 }
 
 /// How long it is until `deadline_ns`; nothing if that has passed.

@@ -1,6 +1,6 @@
 //! The running coroutine: who it is, parking it, letting others run.
 
-use crate::scheduler::task::{Task, Woken, flag};
+use crate::scheduler::task::{State, Task, Woken, flag};
 use crate::scheduler::wait::{NEVER, WaitKind};
 use crate::scheduler::{Remote, Scheduler, unwind};
 use crate::sys;
@@ -12,18 +12,23 @@ use std::time::Duration;
 /// and outlive the coroutine.
 #[derive(Clone)]
 pub struct Handle {
-    remote: Remote,
+    id: NonZeroU64,
+    /// Unless the coroutine has ended.
+    remote: Option<Remote>,
     name: Option<Arc<str>>,
 }
 
 impl Handle {
     pub(crate) fn of(task: &Task) -> Handle {
-        Handle { remote: Remote::of(task), name: task.name() }
+        let id = NonZeroU64::new(task.id).expect("ids start at one");
+        // What has ended may have outlived its scheduler.
+        let ended = matches!(task.state.get(), State::Done | State::Taken);
+        Handle { id, remote: (!ended).then(|| Remote::of(task)), name: task.name() }
     }
 
     /// The coroutine's number, unique in the process.
     pub fn id(&self) -> NonZeroU64 {
-        NonZeroU64::new(self.remote.id).expect("ids start at one")
+        self.id
     }
 
     /// The name that the coroutine was given.
@@ -43,33 +48,35 @@ impl Handle {
     /// });
     /// ```
     pub fn unpark(&self) {
-        match self.local() {
+        let Some(remote) = &self.remote else { return };
+        match local(remote) {
             Some((scheduler, task)) => scheduler.unpark(task),
-            None => self.remote.wake(),
+            None => remote.wake(),
         }
     }
 
     /// Cancels the coroutine, as [`JoinHandle::cancel`](super::JoinHandle::cancel) does.
     pub fn cancel(&self) {
-        match self.local() {
+        let Some(remote) = &self.remote else { return };
+        match local(remote) {
             Some((scheduler, task)) => scheduler.cancel(task),
-            None => self.remote.cancel(),
+            None => remote.cancel(),
         }
     }
+}
 
-    /// The task, if it belongs to this thread and lives.
-    fn local(&self) -> Option<(&Scheduler, &Task)> {
-        let scheduler = Scheduler::current()?;
-        if !Arc::ptr_eq(&scheduler.shared, &self.remote.shared) {
-            return None;
-        }
-        Some((scheduler, scheduler.find(self.remote.slot, self.remote.id)?))
+/// The task, if it belongs to this thread and lives.
+fn local(remote: &Remote) -> Option<(&Scheduler, &Task)> {
+    let scheduler = Scheduler::current()?;
+    if !Arc::ptr_eq(&scheduler.shared, &remote.shared) {
+        return None;
     }
+    Some((scheduler, scheduler.find(remote.slot, remote.id)?))
 }
 
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle").field("id", &self.remote.id).field("name", &self.name).finish()
+        f.debug_struct("Handle").field("id", &self.id).field("name", &self.name).finish()
     }
 }
 
@@ -97,7 +104,7 @@ pub fn yield_now() {
         Some(scheduler) => {
             scheduler.yield_now();
             let task = scheduler.current_task();
-            if task.is_cancelled() && !(std::thread::panicking() && scheduler.is_unwinding(task)) {
+            if task.is_cancelled() && !(std::thread::panicking() && scheduler.is_unwinding()) {
                 unwind::cancelled();
             }
         }

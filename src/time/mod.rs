@@ -6,8 +6,8 @@
 //! and is below 100 us on an idle one; half of that is the kernel's timer slack
 //! (`PR_SET_TIMERSLACK` in prctl(2)).
 //!
-//! The runtime's unit is nanoseconds of the monotonic clock. An `Instant` is turned into them by
-//! reading both clocks, `Instant`'s first, so that the result is never early.
+//! The runtime's unit is nanoseconds of the monotonic clock. An `Instant` is turned into them by one
+//! moment that was read on both clocks, on `Instant`'s first, so that the result is never early.
 
 mod interval;
 mod timeout;
@@ -22,6 +22,7 @@ use crate::scheduler::task::Woken;
 use crate::scheduler::wait::WaitKind;
 use crate::scheduler::{Scheduler, unwind};
 use crate::sys;
+use std::sync::OnceLock;
 
 /// Puts the coroutine to sleep for at least `duration`; [`std::thread::sleep`] for coroutines. A
 /// sleep of zero lets the other ready ones run. Outside a runtime, the thread sleeps.
@@ -101,11 +102,15 @@ fn scheduler<'a>() -> Option<&'a Scheduler> {
     Scheduler::current().filter(|scheduler| !scheduler.is_in_loop())
 }
 
-/// `instant` in the runtime's unit, or a moment later; 0 if it has passed.
+/// One moment on both clocks, by which the one is turned into the other.
+static ORIGIN: OnceLock<(Instant, u64)> = OnceLock::new();
+
+/// `instant` in the runtime's unit, or a moment later; 0 if it passed long ago.
 fn nanoseconds_of(instant: Instant) -> u64 {
-    // Instant's clock is read first: time that passes between the two readings is added.
-    match instant.checked_duration_since(Instant::now()) {
-        Some(rest) => sys::clock::deadline_ns(rest),
+    // Instant's clock is read first: the time that passes between the two readings is added.
+    let (origin, origin_ns) = *ORIGIN.get_or_init(|| (Instant::now(), sys::clock::monotonic_ns()));
+    match instant.checked_duration_since(origin) {
+        Some(rest) => sys::clock::after(origin_ns, rest),
         None => 0,
     }
 }

@@ -23,7 +23,8 @@
 //! - every timer of a level is due before every timer of the levels above it, and the slots of
 //!   one level are due in their order, so that the first occupied slot of the lowest occupied level
 //!   holds the earliest deadline, and one u64 of occupancy per level finds it;
-//! - timers of equal tick always share a slot, so that lists keep the order of insertion;
+//! - timers of equal tick always share a slot, which keeps the order of insertion unless a
+//!   cancelled timer leaves its turn in it (see `slots.rs`);
 //! - when the present reaches an upper slot, its timers differ from the present in lower digits
 //!   only and are dealt out to lower levels (they *cascade*), each at most once per level.
 //!
@@ -168,7 +169,8 @@ impl Wheel {
     }
 
     /// Moves the present to `now_ns` and all timers that are due by then to the expired list, in
-    /// order of their ticks, and of insertion within a tick. A time before the present is ignored.
+    /// order of their ticks, and of insertion within a tick; after cancellations that order is only
+    /// nearly kept. A time before the present is ignored.
     pub(crate) fn advance(&mut self, now_ns: u64) {
         if now_ns < self.now_ns {
             return;

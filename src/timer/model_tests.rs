@@ -46,7 +46,10 @@ struct Model {
     now_ns: u64,
     sequence: u64,
     waiting: BTreeMap<(u64, u64), (usize, u64)>,
-    expired: VecDeque<usize>,
+    /// Ticks and timers in the order of expiry.
+    expired: VecDeque<(u64, usize)>,
+    /// Whether a cancellation may have let timers of one tick overtake each other.
+    overtaken: bool,
     /// Whether a cancellation may have left a stale earliest deadline behind.
     stale: bool,
 }
@@ -64,7 +67,9 @@ impl Model {
         let waiting = self.waiting.len();
         self.waiting.retain(|_, entry| entry.0 != timer);
         self.stale |= self.waiting.len() < waiting;
-        self.expired.retain(|&other| other != timer);
+        let expired = self.expired.len();
+        self.expired.retain(|&(_, other)| other != timer);
+        self.overtaken |= self.waiting.len() < waiting || self.expired.len() < expired;
     }
 
     fn advance(&mut self, now_ns: u64) {
@@ -73,9 +78,10 @@ impl Model {
             if entry.key().0 > now_ns / TICK_NS {
                 break;
             }
+            let tick = entry.key().0;
             let (timer, deadline_ns) = entry.remove();
             assert!(deadline_ns <= now_ns, "the model itself is early");
-            self.expired.push_back(timer);
+            self.expired.push_back((tick, timer));
         }
     }
 
@@ -93,9 +99,29 @@ impl Model {
     }
 }
 
+impl Model {
+    /// What the wheel may pop: the first to expire, or, once a cancelled timer has left its turn, any
+    /// that has expired.
+    fn pop(&mut self, popped: Option<usize>) -> Option<usize> {
+        let place = match popped {
+            Some(timer) if self.overtaken => {
+                self.expired.iter().position(|&(_, other)| other == timer)?
+            }
+            _ => 0,
+        };
+        let (_, timer) = self.expired.remove(place)?;
+        if self.expired.is_empty() && self.waiting.is_empty() {
+            self.overtaken = false;
+        }
+        Some(timer)
+    }
+}
+
 fn pop(wheel: &mut Wheel, model: &mut Model, timers: &[Timer]) -> bool {
-    let expected = model.expired.pop_front();
-    assert_eq!(wheel.pop_expired(), expected.map(|at| NonNull::from(&timers[at])));
+    let popped = wheel.pop_expired();
+    let number = |timer: NonNull<Timer>| timers.iter().position(|own| NonNull::from(own) == timer);
+    let expected = model.pop(popped.and_then(number));
+    assert_eq!(popped, expected.map(|at| NonNull::from(&timers[at])));
     if let Some(at) = expected {
         assert!(!timers[at].is_linked());
         assert!(timers[at].deadline_ns() <= model.now_ns, "early");
