@@ -206,6 +206,7 @@ fn put_away(owner: &Task, shared: &SharedStack) -> bool {
         parked_elsewhere(owner);
     }
     let Some(saved) = saver::take(top - sp) else { return false };
+    sys::checkers::allow_all(sp..top);
     // SAFETY: the bytes between a suspended task's stack pointer and the top are its frames; the
     // buffer has just that size. We run on the loop's stack.
     unsafe { std::ptr::copy_nonoverlapping(sp as *const u8, saved.as_ptr(), top - sp) };
@@ -221,6 +222,7 @@ fn put_away(owner: &Task, shared: &SharedStack) -> bool {
 fn restore(task: &Task, shared: &SharedStack, saved: NonNull<u8>) {
     let (_, top) = shared.bounds();
     let sp = arch::stack_pointer(task.context.get()) as usize;
+    sys::checkers::allow_all(sp..top);
     // SAFETY: saved by `put_away` from this very range; nobody owns the stack now.
     unsafe { std::ptr::copy_nonoverlapping(saved.as_ptr(), sp as *mut u8, top - sp) };
     saver::give(saved, top - sp);

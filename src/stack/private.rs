@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use super::guard::say;
 use super::residency;
 use super::slab::{CACHE_LINE_BYTES, RawStack, Slab};
+use crate::sys::checkers::allow_all;
 
 /// A stack that is out of its pool. Two words, so that it may be stored in the control block that
 /// lies on it.
@@ -60,6 +61,7 @@ impl Stack {
     /// system call for each 2 MiB of stack, or page faults all over the stack where there is no
     /// mincore(2).
     pub(crate) fn high_water_bytes(&self) -> usize {
+        allow_all(self.bounds());
         // SAFETY: the bounds are those of a mapped stack of this thread.
         let deepest = unsafe { residency::lowest_nonzero(self.limit(), self.bytes()) };
         deepest.map_or(0, |address| self.top.as_ptr().addr() - address)
@@ -142,10 +144,16 @@ impl Drop for Stack {
     }
 }
 
-/// Where a tool that follows stacks (AddressSanitizer, valgrind) is to be told of a new one.
-#[inline]
-pub(super) fn stack_created(_stack: &Stack) {}
+/// Tells tools that follow stacks (AddressSanitizer, valgrind) of a new one.
+#[inline(always)]
+pub(super) fn stack_created(_stack: &Stack) {
+    #[cfg(any(cove_asan, cove_valgrind))]
+    crate::sys::checkers::stack_created(_stack.bounds());
+}
 
-/// Where such a tool is to be told that a stack is no longer one.
-#[inline]
-pub(super) fn stack_destroyed(_stack: &Stack) {}
+/// Tells such tools that a stack is no longer one.
+#[inline(always)]
+pub(super) fn stack_destroyed(_stack: &Stack) {
+    #[cfg(any(cove_asan, cove_valgrind))]
+    crate::sys::checkers::stack_destroyed(_stack.bounds());
+}

@@ -12,6 +12,7 @@
 //! Nothing here knows of coroutines, and nothing here parks.
 
 mod address;
+pub(crate) mod checkers;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
