@@ -22,6 +22,7 @@
 //! | `crew.rs` | the workers of a runtime, and closures that none has started |
 //! | `fork.rs` | what becomes of a scheduler in a forked child |
 //! | `wait.rs` | queues of waiters, usable across threads |
+//! | `biased.rs` | the lock around state that mostly stays on one thread |
 //! | `selection.rs` | waiting in several queues for the first to notify |
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
@@ -30,11 +31,12 @@
 //! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
-//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `crew.rs`,
-//! `pool.rs`, `wait.rs` and `selection.rs` is touched by another one. The root task runs on the
-//! thread's own stack; the loop has a stack of its own, so that no task's stack is in use while it
-//! works.
+//! Invariants: tasks never leave their thread, and nothing in here but `biased.rs`,
+//! `crew.rs`, `inbox.rs`, `pool.rs`, `selection.rs` and `wait.rs` is touched by another one. The
+//! root task runs on the thread's own stack; the loop has a stack of its own, so that no task's
+//! stack is in use while it works.
 
+pub(crate) mod biased;
 pub(crate) mod crew;
 pub(crate) mod fork;
 pub(crate) mod inbox;
