@@ -264,7 +264,7 @@ fn deadline_scopes_end_waits() {
         let (tx, rx) = sync_channel::<i32>(0);
         let expire = || {
             let task = Scheduler::current().expect("inside a runtime").current_task();
-            task.extra_or_default().scope_deadline_ns = Some(1);
+            task.change_extra(|extra| extra.scope_deadline_ns = Some(1));
         };
         let (rx, tx) = (Rc::new(rx), Rc::new(tx));
         let (rx2, tx2) = (rx.clone(), tx.clone());
