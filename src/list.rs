@@ -84,6 +84,7 @@ impl List {
     }
 
     /// The last member, none if the list is empty.
+    #[cfg(test)]
     pub(crate) fn last(&self) -> Option<NonNull<Link>> {
         let last = self.sentinel.prev.get();
         if last == self.sentinel() { None } else { NonNull::new(last) }
@@ -121,6 +122,7 @@ impl List {
     }
 
     /// Takes the first member out.
+    #[cfg(test)]
     pub(crate) fn pop_front(&self) -> Option<NonNull<Link>> {
         let first = self.first()?;
         // SAFETY: `first` is a member, valid by the contract under which it was pushed.
@@ -231,6 +233,7 @@ impl Queue {
     /// # Safety
     ///
     /// As for [`push_back`](Queue::push_back).
+    #[cfg(test)]
     pub(crate) unsafe fn push_front(&mut self, link: NonNull<Link>) {
         // SAFETY: `link` is valid by the contract; so is the head, a member, by the same one.
         unsafe {

@@ -202,6 +202,7 @@ impl Reactor {
     }
 
     /// Whether the token names a source.
+    #[cfg(test)]
     pub(crate) fn is_live(&mut self, token: Token) -> bool {
         self.source(token).is_some()
     }
@@ -336,6 +337,7 @@ impl Reactor {
     }
 
     /// The descriptors that are registered.
+    #[cfg(test)]
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         self.sources.iter().filter(|source| source.live).map(|source| source.fd)
     }

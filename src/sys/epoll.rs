@@ -35,6 +35,7 @@ impl Interest {
     /// Report changes instead of states.
     pub(crate) const EDGE: Interest = Interest(libc::EPOLLET as u32);
     /// Report once, then stay silent until modified.
+    #[cfg(test)]
     pub(crate) const ONE_SHOT: Interest = Interest(libc::EPOLLONESHOT as u32);
 }
 
@@ -82,6 +83,7 @@ impl Readiness {
     }
 
     /// The EPOLL bits as they came; numerically the same as poll(2)'s where both exist.
+    #[cfg(test)]
     pub(crate) fn bits(self) -> u32 {
         self.0
     }

@@ -123,7 +123,9 @@ fn plain_suspend_that_cannot_return_aborts() {
     // drops a coroutine with such a destructor.
     let output = in_child("dropping::plain_suspend_that_cannot_return_aborts", || {
         let mut coroutine = Coroutine::new(|suspender: &Suspender<u32, u32>, first| {
-            let _suspends = OnDrop(|| drop(suspender.suspend(1)));
+            let _suspends = OnDrop(|| {
+                suspender.suspend(1);
+            });
             suspender.suspend(first);
         });
         coroutine.resume(0);
