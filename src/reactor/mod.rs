@@ -201,12 +201,6 @@ impl Reactor {
         (source.live && source.generation == token.generation()).then_some(source)
     }
 
-    /// Whether the token names a source.
-    #[cfg(test)]
-    pub(crate) fn is_live(&mut self, token: Token) -> bool {
-        self.source(token).is_some()
-    }
-
     /// Forgets a source. Nobody may be waiting for it. The kernel's side ends with the descriptor.
     pub(crate) fn release(&mut self, token: u64) {
         let token = Token(token);

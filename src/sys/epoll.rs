@@ -82,12 +82,6 @@ impl Readiness {
         self.has(libc::EPOLLPRI)
     }
 
-    /// The EPOLL bits as they came; numerically the same as poll(2)'s where both exist.
-    #[cfg(test)]
-    pub(crate) fn bits(self) -> u32 {
-        self.0
-    }
-
     fn has(self, any: libc::c_int) -> bool {
         self.0 & any as u32 != 0
     }

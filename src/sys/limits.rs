@@ -58,6 +58,7 @@ mod tests {
     use super::super::mmap::{Mapping, protect_none};
     use super::super::process::{Ended, in_child};
     use super::*;
+    use crate::sys::page_size;
     use nix::sys::resource::setrlimit;
 
     // What a process uses is measured in a child of its own, where no other test maps or unmaps.

@@ -182,7 +182,7 @@ fn dropping_a_runtime_while_the_thread_panics_unwinds_its_coroutines() {
                         crate::time::sleep(Duration::from_millis(2));
                     }
                 }
-                let _waits = Waits(dropped.guard());
+                let _waits = Waits { _dropped: dropped.guard() };
                 task::park();
             }));
             for _ in 0..4 {
