@@ -101,7 +101,8 @@ pub(super) struct RawSemaphore {
 impl RawSemaphore {
     constructor! {
         pub(super) const fn new(permits: u32) -> RawSemaphore {
-            RawSemaphore { permits: Permits::new(permits), waiters: SpinLock::new(WaitQueue::new()) }
+            let waiters = SpinLock::new(WaitQueue::new());
+            RawSemaphore { permits: Permits::new(permits), waiters }
         }
     }
 
