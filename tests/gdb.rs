@@ -157,7 +157,9 @@ fn gdb(arguments: &[&str], commands: &[&str]) -> String {
     let script = concat!("source ", env!("CARGO_MANIFEST_DIR"), "/src/inspect/gdb/cove_gdb.py");
     let mut command = Command::new("gdb");
     command.args(["-batch", "-nx"]).args(arguments).args(["-ex", script]);
-    commands.iter().for_each(|one| drop(command.args(["-ex", one])));
+    for one in commands {
+        command.args(["-ex", one]);
+    }
     let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output().expect("gdb");
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     stdout + &String::from_utf8_lossy(&output.stderr)

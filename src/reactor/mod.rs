@@ -201,11 +201,6 @@ impl Reactor {
         (source.live && source.generation == token.generation()).then_some(source)
     }
 
-    /// Whether the token names a source.
-    pub(crate) fn is_live(&mut self, token: Token) -> bool {
-        self.source(token).is_some()
-    }
-
     /// Forgets a source. Nobody may be waiting for it. The kernel's side ends with the descriptor.
     pub(crate) fn release(&mut self, token: u64) {
         let token = Token(token);
@@ -336,6 +331,7 @@ impl Reactor {
     }
 
     /// The descriptors that are registered.
+    #[cfg(test)]
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         self.sources.iter().filter(|source| source.live).map(|source| source.fd)
     }

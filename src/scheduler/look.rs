@@ -12,6 +12,7 @@ use std::fmt::{self, Write};
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 /// Something to do on the loop's stack for a task, which goes on afterwards.
@@ -114,6 +115,18 @@ impl Scheduler {
         }
     }
 
+    /// Has a dump made if a signal asked for it.
+    #[inline(always)]
+    pub(super) fn answer_dump_request(&self) {
+        let wants_dump = &self.registration.entry().wants_dump;
+        if wants_dump.load(Ordering::Relaxed) {
+            wants_dump.store(false, Ordering::Relaxed);
+            if let Some(answer) = self.on_dump_request.get() {
+                answer(self);
+            }
+        }
+    }
+
     /// Timers that are set.
     pub(crate) fn timers_armed(&self) -> usize {
         // SAFETY: a short look at the thread's own wheel.
@@ -183,7 +196,7 @@ impl Task {
     }
 
     /// Writes the task's number and name: `coroutine 7 'parser'`. Allocates nothing.
-    fn write_name(&self, to: &mut dyn Write) -> fmt::Result {
+    pub(crate) fn write_name(&self, to: &mut dyn Write) -> fmt::Result {
         write!(to, "coroutine {}", self.id)?;
         match self.extra().and_then(|extra| extra.name.as_deref()) {
             Some(name) => write!(to, " '{name}'"),

@@ -31,6 +31,7 @@ impl Scheduler {
         let root = Task::root(self, self.next_id());
         self.root.set(&raw const root);
         self.current.set(&raw const root);
+        self.count_switch();
         self.entered_panicking.set(thread::panicking());
         let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
         function()

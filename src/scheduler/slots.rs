@@ -12,8 +12,8 @@ use std::collections::TryReserveError;
 /// aligned, so their addresses are even.
 const FREE: usize = 1;
 
-/// A table of so many slots gets huge pages: tasks end in any order, and each access to a large table
-/// would miss the address cache.
+/// A table of so many slots gets huge pages: tasks end in any order, and each access to a large
+/// table would miss the address cache.
 const HUGE_MIN: usize = 1 << 19;
 
 /// The size of a huge page, or a part of it.

@@ -245,7 +245,7 @@ impl Scheduler {
             (*block.as_ptr()).payload.get().cast::<F>().write(closure);
             let task = &(*block.as_ptr()).task;
             if options.name.is_some() {
-                task.extra_or_default().name = options.name;
+                task.change_extra(|extra| extra.name = options.name);
             }
             (*slots).insert(task);
             self.queue.push(task);
@@ -367,6 +367,11 @@ unsafe fn end() -> ! {
     if !task.extra.get().is_null() {
         drop_extra(task);
     }
+    if !task.has_handle.get() {
+        // Here, not in the loop, since destructors may wait.
+        // SAFETY: the result is in place, and nobody will take it.
+        unsafe { (task.vtable.drop_result)(task) };
+    }
     // SAFETY: as the caller says; a task that runs has a live scheduler.
     unsafe { (*task.scheduler).finish(task) }
 }
@@ -393,14 +398,14 @@ fn note_failure() {
 pub(super) fn drop_extra(task: &Task) {
     // A destructor may make variables that were not there before, but none anew; so this ends.
     loop {
-        let locals = &mut task.extra_or_default().locals;
-        let Some(local) = locals.iter_mut().rev().find_map(|(_, local)| local.take()) else {
-            break;
-        };
+        let last = task.change_extra(|extra| {
+            extra.locals.iter_mut().rev().find_map(|(_, local)| local.take())
+        });
+        let Some(local) = last else { break };
         drop(catch_unwind(AssertUnwindSafe(|| drop(local))));
     }
     let extra: *mut Extra = task.extra.replace(std::ptr::null_mut());
-    // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
+    // SAFETY: made by `change_extra` from a box, and taken out of the task just now.
     drop(unsafe { Box::from_raw(extra) });
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod file;
 pub(crate) mod limits;
+pub(crate) mod membarrier;
 pub(crate) mod mmap;
 pub(crate) mod process;
 pub(crate) mod real;

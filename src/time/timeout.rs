@@ -125,7 +125,7 @@ fn scope<T>(deadline_ns: u64, function: impl FnOnce() -> T) -> Result<T, Elapsed
     }
     let outcome = {
         let _restore = Restore { task, outer_ns };
-        task.extra_or_default().scope_deadline_ns = Some(deadline_ns);
+        task.change_extra(|extra| extra.scope_deadline_ns = Some(deadline_ns));
         catch_unwind(AssertUnwindSafe(function))
     };
     match outcome {
@@ -146,6 +146,6 @@ struct Restore<'a> {
 
 impl Drop for Restore<'_> {
     fn drop(&mut self) {
-        self.task.extra_or_default().scope_deadline_ns = self.outer_ns;
+        self.task.change_extra(|extra| extra.scope_deadline_ns = self.outer_ns);
     }
 }

@@ -314,7 +314,7 @@ def is_users(frame, folder):
     if file is not None:
         rusts = file.startswith("/rustc/") or "/library/" in file
         return not rusts and not (folder is not None and file.startswith(folder))
-    prefixes = ("cove::", "<cove::", "core::", "<core::", "std::", "<std::", "alloc::", "__", "main")
+    prefixes = ("cove::", "<cove::", "core::", "<core::", "std::", "<std::", "alloc::", "__")
     return not name.startswith(prefixes)
 
 

@@ -56,7 +56,8 @@ fn wait_for(child: i32) -> i32 {
             waited if waited == child && libc::WIFEXITED(status) => {
                 return libc::WEXITSTATUS(status);
             }
-            _ => return -1,
+            // By a signal: SIGALRM if it hung.
+            _ => return -libc::WTERMSIG(status),
         }
     }
 }
@@ -102,8 +103,8 @@ fn use_everything() -> bool {
 
 #[test]
 fn child_goes_on_with_the_root_and_the_parent_with_all() {
-    // Goal: the rule, with 100 coroutines parked on sockets and timers, and two more workers. Method:
-    // the root forks; the child uses everything, joins one that it lost, and finds none of the
+    // Goal: the rule, with 100 coroutines parked on sockets and timers, and two more workers.
+    // Method: the root forks; the child uses everything, joins one that it lost, and finds none of the
     // others running; then the parent wakes each of its own.
     let runtime = runtime(3);
     let wakeups = Rc::new(Cell::new(0));
@@ -252,8 +253,8 @@ fn ending_runtimes_in_the_child_waits_for_nobody() {
 
 #[test]
 fn runtime_that_was_not_running_begins_anew_in_the_child() {
-    // Goal: a fork between two runs, as a daemon does, and on a thread of its own. Method: the child
-    // enters the runtime again, and finds no coroutine; a thread without any makes its first one.
+    // Goal: a fork between two runs, as a daemon does, and on a thread of its own. Method: the
+    // child enters the runtime again, and finds no coroutine; a thread without any makes its first one.
     let runtime = runtime(1);
     let ran = Rc::new(Cell::new(0));
     let note = ran.clone();

@@ -23,8 +23,8 @@ fn each_round_has_one_leader_and_nobody_passes_early() {
 
 #[test]
 fn one_that_is_cancelled_does_not_count() {
-    // Goal: a wait that unwinds takes its coming back. Method: cancel one of two, then time one out;
-    // two more must still be needed.
+    // Goal: a wait that unwinds takes its coming back. Method: cancel one of two, then time one
+    // out; two more must still be needed.
     crate::run(|| {
         let barrier = Rc::new(Barrier::new(2));
         let spawn = || {
