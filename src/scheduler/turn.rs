@@ -217,10 +217,12 @@ unsafe extern "C" fn main(scheduler: *mut u8, _value: arch::Value) -> ! {
         if has_canaries {
             scheduler.budget.set(0);
         }
+        // Asked before: a root has perhaps returned, and another one stopped, when we are back.
+        let is_watched = has_canaries && task.private_stack().is_some();
         // SAFETY: the task is ready and its stack is in place; the loop is entered again through
         // the context saved here.
         unsafe { arch::switch(scheduler.loop_context.as_ptr(), context, 0) };
-        if has_canaries {
+        if is_watched {
             scheduler.check_canary(task);
         }
     }

@@ -38,14 +38,14 @@ fn unfinished_coroutine_unwinds_when_it_is_dropped() {
 #[test]
 fn unwinding_of_a_drop_is_not_reported() {
     // Goal: the panic hook sees nothing of it. Method: a child drops an unfinished coroutine, and
-    // its standard error is empty.
+    // its standard error tells of no panic.
     let output = in_child("dropping::unwinding_of_a_drop_is_not_reported", || {
         let mut coroutine =
             Coroutine::new(|suspender: &Suspender<(), ()>, ()| suspender.suspend(()));
         coroutine.resume(());
     });
     assert!(output.status.success(), "{output:?}");
-    assert!(output.stderr.is_empty(), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
 }
 
 #[test]
