@@ -16,7 +16,7 @@ const TEST: &str = "COVE_HOSTILE_TEST";
 const DONE: &str = "the body came back";
 
 /// A test that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// How a child ended and what it wrote to stderr.
 pub(crate) struct Child {
@@ -39,7 +39,7 @@ impl Child {
     }
 
     #[track_caller]
-    fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         let status = self.output.status;
         assert!(status.success() && self.text.contains(DONE), "{status}:\n{}", self.text);
     }
@@ -74,6 +74,17 @@ pub(crate) fn observed(
 #[track_caller]
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     alone_with(name, &[], body);
+}
+
+/// As [`alone`], in a runtime, whose coroutines are shown if the test hangs.
+#[track_caller]
+pub(crate) fn in_runtime(name: &str, body: impl FnOnce()) {
+    alone(name, || {
+        cove::run(|| {
+            alarm::show(cove::runtime_handle());
+            body();
+        });
+    });
 }
 
 /// As [`alone`], with variables set.

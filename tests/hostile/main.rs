@@ -13,5 +13,12 @@
 mod alarm;
 mod cancel;
 mod child;
+mod closing;
+mod crowd;
+mod descriptors;
+mod destructors;
 mod holdings;
+mod memory;
+mod peers;
+mod threads;
 mod waits;

@@ -99,15 +99,15 @@ fn send_to(bound: usize, send: fn(&mpsc::SyncSender<u32>, u32)) -> Case {
 }
 
 fn send_bounded() -> Case {
-    send_to(2, |sender, value| drop(sender.send(value)))
+    send_to(2, |sender, value| _ = sender.send(value))
 }
 
 fn send_timeout() -> Case {
-    send_to(2, |sender, value| drop(sender.send_timeout(value, LONG)))
+    send_to(2, |sender, value| _ = sender.send_timeout(value, LONG))
 }
 
 fn send_rendezvous() -> Case {
-    send_to(0, |sender, value| drop(sender.send(value)))
+    send_to(0, |sender, value| _ = sender.send(value))
 }
 
 fn select_receive() -> Case {

@@ -2,7 +2,7 @@
 //! waited for still works afterwards.
 
 mod channels;
-mod descriptors;
+pub(crate) mod descriptors;
 mod locks;
 mod plain;
 
@@ -91,7 +91,7 @@ pub(crate) fn wait_for(task: &task::Handle, shown: &str) {
 /// called; that waits for the coroutine's end.
 pub(crate) fn hold(function: impl FnOnce(&dyn Fn()) + 'static) -> impl FnOnce() {
     let (release, released) = mpsc::channel::<()>();
-    let holder = cove::spawn(move || function(&|| drop(released.recv())));
+    let holder = cove::spawn(move || function(&|| _ = released.recv()));
     wait_for(&holder.task(), "channel receive");
     move || {
         drop(release);

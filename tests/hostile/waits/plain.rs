@@ -110,7 +110,7 @@ fn join() -> Case {
 
 fn join_remote() -> Case {
     let (release, released) = mpsc::channel::<()>();
-    let joined = cove::runtime_handle().spawn_on(1, move || drop(released.recv()));
+    let joined = cove::runtime_handle().spawn_on(1, move || _ = released.recv());
     let joined = Cell::new(Some(joined));
     let wait = move || {
         let joined = joined.take().expect("one waits");
@@ -171,7 +171,7 @@ fn blocking() -> Case {
         task::blocking(move || {
             let released = released.lock().expect("no panic");
             // Ends when the test lets go.
-            drop(released.recv());
+            let _ = released.recv();
         });
         Ok(())
     };
@@ -188,7 +188,7 @@ fn look_up() -> Case {
     for _ in 0..super::BLOCKING_THREADS {
         releases.push(hold(|held| {
             let (release, released) = std::sync::mpsc::channel::<()>();
-            let busy = cove::spawn(|| task::blocking(move || drop(released.recv())));
+            let busy = cove::spawn(|| task::blocking(move || _ = released.recv()));
             wait_for(&busy.task(), "blocking call");
             held();
             drop(release);
