@@ -156,7 +156,7 @@ fn building_a_runtime_without_descriptors_is_an_error() {
                 if 2 * workers <= left {
                     assert_eq!(built.expect("enough").run(|| 1), 1);
                 } else {
-                    let error = built.err().expect("no descriptor is left").to_string();
+                    let error = built.expect_err("no descriptor is left").to_string();
                     assert!(error.contains("ulimit -n"), "{error}");
                 }
             }

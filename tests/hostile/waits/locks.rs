@@ -263,7 +263,8 @@ fn once() -> Case {
 }
 
 fn lazy_lock() -> Case {
-    let entered: Rc<Cell<Option<Box<dyn FnOnce()>>>> = Rc::default();
+    type Step = Box<dyn FnOnce()>;
+    let entered: Rc<Cell<Option<Step>>> = Rc::default();
     let inside = entered.clone();
     let lazy = Rc::new(LazyLock::new(move || {
         let enter = inside.take().expect("made once");
