@@ -74,10 +74,8 @@ pub mod select;
 mod semaphore;
 mod wait_group;
 
-#[cfg(all(test, loom))]
-mod test_model;
-#[cfg(all(test, not(loom)))]
-mod test_support;
+#[cfg(test)]
+mod tests;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};

@@ -1,6 +1,6 @@
 //! Notifications: kept, passed, cancelled, out of time.
 
-use crate::sync::test_support::{LONG, SHORT, assert_cancelled, settle, within};
+use crate::sync::tests::support::{LONG, SHORT, assert_cancelled, settle, within};
 use crate::sync::{Arc, Notify};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -61,8 +61,8 @@ fn threads_take_turns_by_notifications() {
 
 #[test]
 fn a_notification_and_a_cancellation_never_lose_each_other() {
-    // Goal: a notified waiter that is cancelled consumes its notification by returning; one that was
-    // cancelled before leaves it for the next. Method: both orders.
+    // Goal: a notified waiter that is cancelled consumes its notification by returning; one that
+    // was cancelled before leaves it for the next. Method: both orders.
     crate::run(|| {
         for cancel_first in [false, true] {
             let notify = Rc::new(Notify::new());

@@ -1,6 +1,6 @@
 //! What users see of a reader-writer lock.
 
-use crate::sync::test_support::{SHORT, assert_cancelled, crowd, settle, within};
+use crate::sync::tests::support::{SHORT, assert_cancelled, crowd, settle, within};
 use crate::sync::{Arc, RwLock, TryLockError};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 #[test]
 fn readers_share_and_writers_do_not() {
     // Goal: two readers hold it at a time over a wait, and a writer has it alone.
-    // Method: each reads twice with a yield between, each writer leaves the halves unequal meanwhile.
+    // Method: readers read twice with a yield between; writers yield with unequal halves.
     let lock = RwLock::new((0u64, 0u64));
     let together = std::sync::atomic::AtomicU32::new(0);
     crowd(2, 4, 2, || {
@@ -35,8 +35,8 @@ fn readers_share_and_writers_do_not() {
 
 #[test]
 fn a_waiting_writer_is_not_kept_out_by_a_stream_of_readers() {
-    // Goal: writers do not starve. Method: two readers take turns so that one always reads; a writer
-    // comes; new readers must let it in.
+    // Goal: writers do not starve. Method: two readers take turns so that one always reads; a
+    // writer comes; new readers must let it in.
     crate::run(|| {
         let (lock, written) = (RwLock::new(0), Cell::new(false));
         crate::scope(|scope| {
