@@ -297,14 +297,16 @@ impl WaitQueue {
         Some(token)
     }
 
-    /// As `wake_one`, and leaves `answer` in place of the token, for [`wait_for_answer`].
+    /// As `wake_one`, but leaves to the caller what may be done when the lock is open; and leaves
+    /// `answer` in place of the token, for [`wait_for_answer`].
     #[inline]
-    pub(crate) fn wake_one_with(&mut self, answer: u32) -> Option<u32> {
+    pub(crate) fn notify_one_with(&mut self, answer: u32) -> Option<Wakeup> {
         let claimed = self.claim()?;
         // SAFETY: out of the queue the waiter is ours until it is notified.
-        let token = unsafe { claimed.0.as_ref() }.token.replace(answer);
-        claimed.wake();
-        Some(token)
+        unsafe {
+            claimed.0.as_ref().token.set(answer);
+            Some(notify(claimed.0))
+        }
     }
 
     /// Whether anybody waits here but the selection of which `place` is an arm.
@@ -333,7 +335,24 @@ impl Claimed {
     #[inline]
     pub(crate) fn wake(self) {
         // SAFETY: live, because it has not been notified; taken out of its queue by `claim`.
-        unsafe { notify(self.0) }
+        unsafe { notify(self.0) }.send();
+    }
+}
+
+/// A waiter that was notified and may have to be woken, which can take a system call: better not
+/// with a lock held for which the woken one may wait.
+#[must_use = "the waiter sleeps on until this is sent"]
+pub(crate) struct Wakeup {
+    target: Option<Target>,
+}
+
+impl Wakeup {
+    /// Wakes the waiter, unless that is done.
+    #[inline]
+    pub(crate) fn send(self) {
+        if let Some(target) = self.target {
+            target.wake();
+        }
     }
 }
 
@@ -343,56 +362,39 @@ impl Claimed {
 /// The link is that of a live waiter of this thread, in no queue.
 pub(crate) unsafe fn notify_link(link: NonNull<Link>) {
     // SAFETY: as the caller says; the link is the waiter's first field.
-    unsafe { notify(link.cast()) }
+    unsafe { notify(link.cast()) }.send();
 }
 
-/// Tells a waiter that was taken out of its queue, and wakes whom it stands for.
+/// Tells a waiter that was taken out of its queue; wakes whom it stands for if that is quick.
 ///
 /// # Safety
 /// The waiter is live and in no queue, and the lock of the queue it was in is held.
-#[inline(always)]
-unsafe fn notify(waiter: NonNull<Waiter>) {
-    // SAFETY: the waiter lies where its owner says: here, in a task.
-    unsafe {
-        if waiter.as_ref().owner == Owner::Task {
-            let task = Task::of_waiter(waiter);
-            if std::ptr::eq(task.scheduler, Scheduler::current_pointer()) {
-                waiter.as_ref().notified.store(true, Ordering::Release);
-                if !(*task.scheduler).is_abandoned(task) {
-                    (*task.scheduler).wake(task, Woken::Ready);
-                }
-                return;
-            }
-        }
-        notify_elsewhere(waiter);
-    }
-}
-
-/// As `notify`, for whoever is not a task of this thread waiting in one queue.
-///
-/// # Safety
-/// As for `notify`.
-#[cold]
-unsafe fn notify_elsewhere(waiter: NonNull<Waiter>) {
+#[inline]
+unsafe fn notify(waiter: NonNull<Waiter>) -> Wakeup {
     // SAFETY: the waiter lies where its owner says. Nothing of it is touched once it is marked as
     // notified; but a selection stays until it has had the lock that is held here.
     unsafe {
-        match waiter.as_ref().owner {
+        let target = match waiter.as_ref().owner {
             Owner::Task => {
-                let remote = Remote::of(Task::of_waiter(waiter));
-                waiter.as_ref().notified.store(true, Ordering::Release);
-                remote.wake();
+                let task = Task::of_waiter(waiter);
+                if std::ptr::eq(task.scheduler, Scheduler::current_pointer()) {
+                    waiter.as_ref().notified.store(true, Ordering::Release);
+                    if !(*task.scheduler).is_abandoned(task) {
+                        (*task.scheduler).wake(task, Woken::Ready);
+                    }
+                    return Wakeup { target: None };
+                }
+                Target::Task(Remote::of(task))
             }
-            Owner::Foreign => {
-                let target = waiter.cast::<ForeignWaiter>().as_ref().target.clone();
-                waiter.as_ref().notified.store(true, Ordering::Release);
-                target.wake();
-            }
+            Owner::Foreign => waiter.cast::<ForeignWaiter>().as_ref().target.clone(),
             Owner::Arm => {
                 waiter.as_ref().notified.store(true, Ordering::Release);
                 waiter.cast::<ArmWaiter>().as_ref().wake();
+                return Wakeup { target: None };
             }
-        }
+        };
+        waiter.as_ref().notified.store(true, Ordering::Release);
+        Wakeup { target: Some(target) }
     }
 }
 

@@ -7,7 +7,8 @@ mod tests;
 
 use super::mutex::MutexGuard;
 use crate::primitive::SpinLock;
-use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, Waited, wait};
+use crate::scheduler::Scheduler;
+use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, Waited, wait_for_answer};
 use crate::sys;
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -194,9 +195,7 @@ impl Condvar {
     #[inline]
     pub fn notify_one(&self) {
         if self.occupied.load(Ordering::Relaxed) {
-            self.wake(|queue| {
-                queue.wake_one();
-            });
+            self.wake(1);
         }
     }
 
@@ -208,18 +207,26 @@ impl Condvar {
     #[inline]
     pub fn notify_all(&self) {
         if self.occupied.load(Ordering::Relaxed) {
-            self.wake(|queue| {
-                queue.wake_all();
-            });
+            self.wake(usize::MAX);
         }
     }
 
     #[cold]
-    fn wake(&self, wake: impl FnOnce(&mut WaitQueue)) {
+    fn wake(&self, count_max: usize) {
         let mut queue = self.waiters.lock();
-        wake(&mut queue);
+        let mut last = None;
+        for _ in 0..count_max {
+            let Some(wakeup) = queue.notify_one_with(thread_mark()) else { break };
+            if let Some(earlier) = last.replace(wakeup) {
+                earlier.send();
+            }
+        }
         if queue.is_empty() {
             self.occupied.store(false, Ordering::Relaxed);
+        }
+        drop(queue);
+        if let Some(wakeup) = last {
+            wakeup.send();
         }
     }
 
@@ -236,12 +243,23 @@ impl Condvar {
         // Notifiers that find the mutex open wait at the queue's lock until this waiter is in it.
         // SAFETY: the guard holds the lock, and is not used until it holds it again.
         unsafe { mutex.unlock() };
-        let waited = wait(&self.waiters, queue, |q| q, WaitKind::Condvar, 0, deadline_ns);
+        let kind = WaitKind::Condvar;
+        let (waited, notifier) = wait_for_answer(&self.waiters, queue, |q| q, kind, 0, deadline_ns);
         let pass_on = PassOn { condvar: self, notified: waited == Waited::Notified };
-        mutex.lock();
+        // Many notify before they open the mutex. One on another thread is about to do that.
+        if waited == Waited::Notified && notifier != thread_mark() {
+            mutex.lock_soon();
+        } else {
+            mutex.lock();
+        }
         std::mem::forget(pass_on);
         (MutexGuard::check(ManuallyDrop::into_inner(guard)), waited)
     }
+}
+
+/// Tells the runtimes of threads apart, if not for certain; plain threads are all the same.
+fn thread_mark() -> u32 {
+    (Scheduler::current_pointer() as usize >> 6) as u32
 }
 
 /// Passes a notification on if its receiver unwinds before it has the mutex, and thus before it can

@@ -76,10 +76,8 @@ mod semaphore;
 mod wait_group;
 pub mod watch;
 
-#[cfg(all(test, loom))]
-mod test_model;
-#[cfg(all(test, not(loom)))]
-mod test_support;
+#[cfg(test)]
+mod tests;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};

@@ -103,12 +103,16 @@ impl Notify {
     #[cold]
     fn notify_contended(&self) {
         let mut queue = self.waiters.lock();
-        if queue.wake_one().is_none() {
+        let Some(wakeup) = queue.notify_one_with(0) else {
             // Also instead of a WAITED_FOR that was left over by one who did not wait to the end.
             self.state.swap(KEPT, Ordering::AcqRel);
-        } else if queue.is_empty() {
+            return;
+        };
+        if queue.is_empty() {
             self.state.store(EMPTY, Ordering::Relaxed);
         }
+        drop(queue);
+        wakeup.send();
     }
 
     /// Wakes all who wait now. Keeps nothing for those to come.

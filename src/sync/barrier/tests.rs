@@ -1,7 +1,7 @@
 //! Barriers: rounds, leaders, mixtures of threads and coroutines, cancelled waits.
 
 use crate::sync::Barrier;
-use crate::sync::test_support::{SHORT, assert_cancelled, crowd, settle, within};
+use crate::sync::tests::support::{SHORT, assert_cancelled, crowd, settle, within};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,8 +23,8 @@ fn each_round_has_one_leader_and_nobody_passes_early() {
 
 #[test]
 fn one_that_is_cancelled_does_not_count() {
-    // Goal: a wait that unwinds takes its coming back. Method: cancel one of two, then time one
-    // out; two more must still be needed.
+    // Goal: a wait that unwinds takes its coming back. Method: cancel one of two, time one out; two
+    // more must still be needed.
     crate::run(|| {
         let barrier = Rc::new(Barrier::new(2));
         let spawn = || {

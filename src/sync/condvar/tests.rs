@@ -1,6 +1,6 @@
 //! Condition variables: notified, cancelled, out of time, and all of that at once.
 
-use crate::sync::test_support::{LONG, SHORT, assert_cancelled, crowd, settle, until, within};
+use crate::sync::tests::support::{LONG, SHORT, assert_cancelled, crowd, settle, until, within};
 use crate::sync::{Arc, Condvar, Mutex};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -84,8 +84,7 @@ fn a_notification_is_not_kept() {
 #[test]
 fn time_limits_say_whether_the_time_was_up() {
     // Goal: `timed_out` is right with and without a notification, in coroutines and plain threads.
-    // Method: wait without one; with one that comes from a thread; with a condition that never
-    // ends.
+    // Method: wait without one; with one from a thread; with a condition that never ends.
     let check = || {
         let shared = Arc::new((Mutex::new(0), Condvar::new()));
         let (tokens, changed) = &*shared;

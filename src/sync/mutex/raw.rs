@@ -102,12 +102,23 @@ impl RawMutex {
         let mut queue = self.waiters.lock();
         // While this thread unwinds, a waiter on it could not run; the lock must be left free for
         // the destructors that follow.
-        if queue.front_token() == Some(PASSED_OVER) && !thread::panicking() {
-            // The word stays: it is locked, by the next holder now.
-            queue.wake_one_with(HANDED);
-            return;
+        let hand = queue.front_token() == Some(PASSED_OVER) && !thread::panicking();
+        let next = queue.notify_one_with(if hand { HANDED } else { TRY });
+        // If it is handed over, the word stays: it is locked, by the next holder now.
+        if !hand {
+            self.word.release(!queue.is_empty());
         }
-        queue.wake_one_with(TRY);
-        self.word.release(!queue.is_empty());
+        drop(queue);
+        if let Some(wakeup) = next {
+            wakeup.send();
+        }
+    }
+
+    /// As `lock`, when one who is not of this thread is likely to hold the lock and to open it soon:
+    /// looks for a while before it waits.
+    pub(in crate::sync) fn lock_soon(&self) {
+        if !self.word.lock() && !self.spin() {
+            self.lock_contended();
+        }
     }
 }

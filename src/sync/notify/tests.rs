@@ -1,6 +1,6 @@
 //! Notifications: kept, passed, cancelled, out of time.
 
-use crate::sync::test_support::{LONG, SHORT, assert_cancelled, settle, within};
+use crate::sync::tests::support::{LONG, SHORT, assert_cancelled, settle, within};
 use crate::sync::{Arc, Notify};
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! Running once: others wait meanwhile, panics and cancellations poison.
 
 use crate::sync::Once;
-use crate::sync::test_support::{assert_cancelled, crowd, settle};
+use crate::sync::tests::support::{assert_cancelled, crowd, settle};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};

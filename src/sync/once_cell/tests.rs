@@ -1,6 +1,6 @@
 //! Cells that are set once, by closures that yield, fail, panic or are cancelled.
 
-use crate::sync::test_support::{SHORT, assert_cancelled, crowd, settle, within};
+use crate::sync::tests::support::{SHORT, assert_cancelled, crowd, settle, within};
 use crate::sync::{LazyLock, OnceCell, OnceLock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;

@@ -119,25 +119,31 @@ impl RawRwLock {
         // While this thread unwinds, a waiter on it could not run; the lock must be left free for
         // the destructors that follow.
         let may_hand = !thread::panicking();
-        let mut readers = false;
+        let mut last = None;
         while let Some(token) = queue.front_token() {
             let mode = if token & WRITE != 0 { Mode::Write } else { Mode::Read };
-            if readers && mode == Mode::Write {
-                return;
+            if last.is_some() && mode == Mode::Write {
+                break;
             }
             let hand = may_hand && token & PASSED_OVER != 0;
             let enters = if hand { self.word.lock_past(mode) } else { self.word.admits(mode) };
             if !enters {
-                return;
+                break;
             }
-            queue.wake_one_with(if hand { HANDED } else { TRY });
+            let next = queue.notify_one_with(if hand { HANDED } else { TRY });
+            if let Some(earlier) = std::mem::replace(&mut last, next) {
+                earlier.send();
+            }
             if mode == Mode::Write {
                 break;
             }
-            readers = true;
         }
         if queue.is_empty() {
             self.word.clear_waiters();
+        }
+        drop(queue);
+        if let Some(wakeup) = last {
+            wakeup.send();
         }
     }
 }

@@ -158,13 +158,23 @@ impl RawSemaphore {
     #[cold]
     fn admit(&self) {
         let mut queue = self.waiters.lock();
+        let mut last = None;
         while let Some(wanted) = queue.front_token() {
             if !self.permits.take_queued(wanted) {
-                return;
+                break;
             }
-            queue.wake_one();
+            let next = queue.notify_one_with(wanted);
+            if let Some(earlier) = std::mem::replace(&mut last, next) {
+                earlier.send();
+            }
         }
-        self.permits.clear_waiters();
+        if queue.is_empty() {
+            self.permits.clear_waiters();
+        }
+        drop(queue);
+        if let Some(wakeup) = last {
+            wakeup.send();
+        }
     }
 }
 

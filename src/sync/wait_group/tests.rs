@@ -1,7 +1,7 @@
 //! Wait groups: empty, panicking members, threads, cancelled waits.
 
 use crate::sync::WaitGroup;
-use crate::sync::test_support::{SHORT, assert_cancelled, settle, within};
+use crate::sync::tests::support::{SHORT, assert_cancelled, settle, within};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,6 +1,6 @@
 //! What users see of a mutex.
 
-use crate::sync::test_support::{SHORT, assert_cancelled, crowd, settle, until, within};
+use crate::sync::tests::support::{SHORT, assert_cancelled, crowd, settle, until, within};
 use crate::sync::{Arc, Mutex, TryLockError};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};

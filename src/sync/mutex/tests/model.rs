@@ -2,7 +2,7 @@
 
 use super::super::word::Word;
 use crate::primitive::{Arc, SpinLock, UnsafeCell};
-use crate::sync::test_model::Parking;
+use crate::sync::tests::model::Parking;
 
 /// A mutex around a number: the word as it ships, and the simplest queue.
 struct Model {

@@ -1,6 +1,6 @@
 //! What users see of a reader-writer lock.
 
-use crate::sync::test_support::{SHORT, assert_cancelled, crowd, settle, within};
+use crate::sync::tests::support::{SHORT, assert_cancelled, crowd, settle, within};
 use crate::sync::{Arc, RwLock, TryLockError};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,8 +8,7 @@ use std::rc::Rc;
 #[test]
 fn readers_share_and_writers_do_not() {
     // Goal: two readers hold it at a time over a wait, and a writer has it alone.
-    // Method: each reads twice with a yield between, each writer leaves the halves unequal
-    // meanwhile.
+    // Method: readers read twice with a yield between; writers yield with unequal halves.
     let lock = RwLock::new((0u64, 0u64));
     let together = std::sync::atomic::AtomicU32::new(0);
     crowd(2, 4, 2, || {

@@ -2,7 +2,7 @@
 
 use super::super::word::{Mode, Word};
 use crate::primitive::{Arc, SpinLock, UnsafeCell};
-use crate::sync::test_model::Parking;
+use crate::sync::tests::model::Parking;
 use std::sync::Arc as Plain;
 
 /// A lock around a number: the word as it ships, and the simplest queue. Locks are handed over.

@@ -1,6 +1,6 @@
 //! What users see of a semaphore.
 
-use crate::sync::test_support::{LONG, SHORT, assert_cancelled, crowd, settle, until, within};
+use crate::sync::tests::support::{LONG, SHORT, assert_cancelled, crowd, settle, until, within};
 use crate::sync::{Arc, Semaphore};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

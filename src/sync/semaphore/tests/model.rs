@@ -3,7 +3,7 @@
 
 use super::super::raw::Permits;
 use crate::primitive::{Arc, SpinLock, UnsafeCell, yield_now};
-use crate::sync::test_model::Parking;
+use crate::sync::tests::model::Parking;
 
 struct Model {
     permits: Permits,

@@ -4,24 +4,24 @@ use crate::primitive::{AtomicBool, Ordering};
 use loom::sync::Notify;
 
 /// The place of one waiter, which waits once.
-pub(super) struct Parking {
+pub(in crate::sync) struct Parking {
     notified: AtomicBool,
     bell: Notify,
 }
 
 impl Parking {
-    pub(super) fn new() -> Parking {
+    pub(in crate::sync) fn new() -> Parking {
         Parking { notified: AtomicBool::new(false), bell: Notify::new() }
     }
 
     /// Waits for `notify`; loom's own wait also ends without a reason.
-    pub(super) fn wait(&self) {
+    pub(in crate::sync) fn wait(&self) {
         while !self.notified.load(Ordering::Acquire) {
             self.bell.wait();
         }
     }
 
-    pub(super) fn notify(&self) {
+    pub(in crate::sync) fn notify(&self) {
         self.notified.store(true, Ordering::Release);
         self.bell.notify();
     }
