@@ -13,9 +13,11 @@
 //! One per thread. Its chunks go back when the last piece has come home; a thread that ends with
 //! pieces abroad leaves its chunks to them.
 
+use crate::stack::StackError;
 use crate::sys;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::UnsafeCell;
+use std::io::ErrorKind;
 use std::ptr::NonNull;
 
 /// The alignment of every piece, and the step between sizes.
@@ -94,6 +96,12 @@ pub(super) fn take(bytes: usize) -> Option<NonNull<u8>> {
     with(|saver| saver.take(bytes)).flatten()
 }
 
+/// Why `take` found no memory, as far as the limits tell.
+#[cold]
+pub(super) fn shortage() -> StackError {
+    StackError::diagnose(CHUNK.size(), &ErrorKind::OutOfMemory.into())
+}
+
 /// Takes back a piece of `bytes` bytes. If the thread is ending, the piece's chunk has been left to
 /// it, and stays.
 #[inline(always)]
@@ -170,6 +178,12 @@ impl Saver {
             self.free[class] = self.cut;
         }
         self.left = 0;
+    }
+
+    /// Why `take` found no memory, as far as the limits tell.
+    #[cold]
+    pub(super) fn shortage() -> StackError {
+        StackError::diagnose(CHUNK.size(), &ErrorKind::OutOfMemory.into())
     }
 
     /// Takes back a piece of `bytes` bytes.

@@ -47,7 +47,7 @@ impl StackError {
     /// Finds out which limit made mapping `bytes` fail with `error`.
     ///
     /// Allocates nothing, since memory may be what is missing.
-    pub(super) fn diagnose(bytes: usize, error: &io::Error) -> StackError {
+    pub(crate) fn diagnose(bytes: usize, error: &io::Error) -> StackError {
         if error.kind() != io::ErrorKind::OutOfMemory {
             return StackError::Memory { bytes };
         }

@@ -130,8 +130,7 @@ fn address_space_for_shared_stacks_runs_out() {
     child::in_runtime("memory::address_space_for_shared_stacks_runs_out", || {
         limit_address_space(100 * MIB);
         let mut crowd = Crowd::new();
-        let error = crowd.grow(spawn_shared);
-        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory, "{error}");
+        names_the_limit(&crowd.grow(spawn_shared));
         let spawned = crowd.handles.len();
         assert!(spawned > 10_000, "{spawned}");
         crowd.finish();
@@ -143,7 +142,8 @@ fn address_space_for_shared_stacks_runs_out() {
 
 /// Uses some stack, and waits with it.
 #[inline(never)]
-fn wait_with<const BYTES: usize>(waiter: Waiter) -> usize {
+fn wait_with<const BYTES: usize>(waiter: Waiter, started: &Cell<usize>) -> usize {
+    started.set(started.get() + 1);
     let mut frame = [waiter.number as u8; BYTES];
     black_box(&mut frame);
     let number = waiter.wait();
@@ -154,13 +154,17 @@ fn wait_with<const BYTES: usize>(waiter: Waiter) -> usize {
 /// Many wait on shared stacks with frames of so many bytes, more than there is memory for.
 fn overfill<const BYTES: usize>() {
     let mut crowd = Crowd::new();
-    drop(crowd.grow(|waiter| {
+    let started = Rc::new(Cell::new(0));
+    names_the_limit(&crowd.grow(|waiter| {
+        let started = started.clone();
         // SAFETY: nobody points to what the coroutine keeps on its stack.
-        unsafe { Builder::new().spawn_on_shared_stack(|| wait_with::<BYTES>(waiter)) }
+        unsafe {
+            Builder::new().spawn_on_shared_stack(move || wait_with::<BYTES>(waiter, &started))
+        }
     }));
     let spawned = crowd.handles.len();
     // All start, and find no memory to be put away to.
-    task::yield_now();
+    yield_until(|| started.get() == spawned);
     crowd.go.set(true);
     let (mut ended, mut evicted) = (0, 0);
     for (number, handle) in crowd.handles.drain(..).enumerate() {
@@ -171,8 +175,8 @@ fn overfill<const BYTES: usize>() {
                 ended += 1;
             }
             Err(payload) => {
-                let error = payload.downcast_ref::<StackError>().map(ToString::to_string);
-                assert!(error.is_some(), "evicted for the lack of memory");
+                let error = *payload.downcast::<StackError>().expect("the lack of memory");
+                names_the_limit(&error.into());
                 evicted += 1;
             }
         }
@@ -187,7 +191,7 @@ fn overfill<const BYTES: usize>() {
 #[test]
 fn saver_without_memory_evicts_and_goes_on() {
     child::in_runtime("memory::saver_without_memory_evicts_and_goes_on", || {
-        limit_address_space(100 * MIB);
+        limit_address_space(20 * MIB);
         overfill::<100>();
         overfill::<1500>();
         overfill::<20_000>();
