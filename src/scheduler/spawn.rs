@@ -10,8 +10,9 @@ use super::{Scheduler, count, saver, unwind};
 use crate::arch::{self, Context, Entry};
 use crate::stack::{self, Stack, StackError};
 use crate::timer::Timer;
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::cell::{Cell, UnsafeCell};
+use std::io::ErrorKind;
 use std::mem::{ManuallyDrop, align_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -105,9 +106,9 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
             if begin(&*task.cast::<Task>()) {
                 let payload = Self::payload(&*task.cast::<Task>());
                 let closure = ManuallyDrop::take(&mut (*payload).closure);
-                let result = catch_unwind(AssertUnwindSafe(|| R::keep(closure())));
-                if result.is_err() {
-                    note_failure();
+                let mut result = catch_unwind(AssertUnwindSafe(|| R::keep(closure())));
+                if let Err(payload) = &mut result {
+                    note_failure(payload);
                 }
                 (*Self::payload(current())).result = ManuallyDrop::new(result);
             }
@@ -216,8 +217,9 @@ impl Scheduler {
         let slots = self.slots.get();
         // SAFETY: the table is borrowed for short calls that run nothing of the user's.
         unsafe {
-            (*slots).reserve().map_err(|_| out_of_memory())?;
-            self.queue.reserve((*slots).len() + 2).map_err(|_| out_of_memory())?;
+            let tasks = (*slots).len() + 2;
+            (*slots).reserve().map_err(|_| no_table(tasks))?;
+            self.queue.reserve(tasks).map_err(|_| no_table(tasks))?;
         }
         let (block, home, context, flags) =
             self.place::<Block<F, T, R>>(&options, stack_bytes, Block::<F, T, R>::main)?;
@@ -284,7 +286,7 @@ impl Scheduler {
     fn place_shared<B>(&self, flags: u8) -> Result<(NonNull<B>, Home, Context, u8), StackError> {
         let stack = self.shared_stack()?;
         assert!(align_of::<B>() <= saver::ALIGN, "over-aligned closure or result");
-        let block = saver::take(size_of::<B>()).ok_or_else(out_of_memory)?;
+        let block = saver::take(size_of::<B>()).ok_or_else(saver::shortage)?;
         let checked = if self.config.check_shared_stacks { flag::CHECKED } else { 0 };
         let home = Home { shared: SharedHome { stack, saved: std::ptr::null_mut() } };
         Ok((block.cast(), home, Context::NONE, flags | checked | flag::SHARED | flag::AWAY))
@@ -318,9 +320,10 @@ impl Scheduler {
     }
 }
 
-/// The error of a table or block, not a stack, that found no memory.
-pub(super) fn out_of_memory() -> StackError {
-    StackError::Memory { bytes: size_of::<Task>() }
+/// The error of a table for so many tasks that found no memory to double its size.
+#[cold]
+pub(super) fn no_table(tasks: usize) -> StackError {
+    StackError::diagnose(2 * tasks * size_of::<*const Task>(), &ErrorKind::OutOfMemory.into())
 }
 
 /// As [`Scheduler::free`]; needs no scheduler.
@@ -383,13 +386,18 @@ fn current<'a>() -> &'a Task {
     unsafe { (*Scheduler::current_pointer()).current_task() }
 }
 
-/// Notes that the current task's closure has panicked.
+/// Notes that the current task's closure has panicked. If that is because its frames found no
+/// memory, the payload is to say so.
 #[cold]
 #[inline(never)]
-fn note_failure() {
+fn note_failure(payload: &mut Box<dyn Any + Send>) {
     let task = current();
     // SAFETY: a task's scheduler outlives it.
     unsafe { (*task.scheduler).note_failure(task) };
+    if task.has(flag::EVICTED) && payload.is::<unwind::Cancelled>() {
+        // Has no size, so that this allocates nothing.
+        *payload = Box::new(unwind::Evicted);
+    }
 }
 
 /// Drops coroutine-local variables, last made first, while the task can still run destructors, and
