@@ -47,7 +47,7 @@ fn closing_wakes_all_who_wait() {
             fill(&near, |mode| near.set_nonblocking(mode));
             let near = Rc::new(near);
             let [reading, writing] = [near.clone(), near.clone()];
-            let writer = cove::spawn(move || (&*writing).write_all(&[0; 64 << 10]));
+            let writer = cove::spawn(move || (&*writing).write_all(&vec![0; 64 << 20]));
             wait_for(&writer.task(), "writing");
             close_under("reading", move || (&*reading).read(&mut [0]).map(drop), || near.close());
             let error = writer.join().expect("no panic").expect_err("closed");
