@@ -17,7 +17,7 @@
 //! (timer, waiter, closure, result) lies in the task's block, not here.
 //!
 //! If there is no memory for the copy, the owner cannot be put away; it is then unwound where it
-//! lies, before anyone else runs, and its `join` brings back the error. Nothing else is lost.
+//! lies, before anyone else runs, and its `join` brings back `Evicted`. Nothing else is lost.
 //!
 //! In checking mode (`Builder::check_shared_stacks`) every task gets a stack of its own, which is
 //! inaccessible while the task does not run: a pointer into a stack that would have been swapped
@@ -36,8 +36,6 @@ pub(crate) struct SharedStack {
     stack: Stack,
     /// The task whose frames lie on it, or null.
     owner: Cell<*const Task>,
-    /// Why there was no memory for the frames of the one that was evicted last.
-    shortage: Cell<Option<StackError>>,
 }
 
 impl SharedStack {
@@ -84,8 +82,7 @@ impl SharedStacks {
 
 fn make(bytes: usize) -> Result<*mut SharedStack, StackError> {
     let stack = stack::with_pool(|pool| pool.take(bytes))?;
-    let (owner, shortage) = (Cell::new(std::ptr::null()), Cell::new(None));
-    Ok(Box::into_raw(Box::new(SharedStack { stack, owner, shortage })))
+    Ok(Box::into_raw(Box::new(SharedStack { stack, owner: Cell::new(std::ptr::null()) })))
 }
 
 fn release(stack: *mut SharedStack) {
@@ -128,7 +125,7 @@ impl Scheduler {
         if let Some(owner) = unsafe { shared.owner.get().as_ref() } {
             if !std::ptr::eq(owner, task) && !put_away(owner, shared) {
                 self.queue.push(task);
-                return self.evict(owner, shared);
+                return self.evict(owner);
             }
         }
         shared.owner.set(task);
@@ -150,10 +147,7 @@ impl Scheduler {
     /// want the stack do not all fail in turn. One that is in the queue already unwinds at its next
     /// wait.
     #[cold]
-    fn evict<'a>(&self, owner: &'a Task, shared: &SharedStack) -> Option<&'a Task> {
-        if !owner.has(flag::EVICTED) {
-            shared.shortage.set(Some(saver::shortage()));
-        }
+    fn evict<'a>(&self, owner: &'a Task) -> Option<&'a Task> {
         owner.set(flag::CANCEL | flag::EVICTED);
         owner.clear(flag::MASKED);
         if owner.state.get() != State::Parked {
@@ -208,13 +202,6 @@ impl Scheduler {
         let outcome = unsafe { sys::mmap::protect_none(limit as *mut u8, top - limit) };
         assert!(outcome.is_ok(), "a checked shared stack cannot be made inaccessible: {outcome:?}");
     }
-}
-
-/// Why there was no memory for the frames of a task that was evicted.
-pub(super) fn shortage_of(task: &Task) -> StackError {
-    // SAFETY: only tasks on shared stacks are evicted, and a shared stack outlives its tasks.
-    let shared = unsafe { &*task.home.get().shared.stack };
-    shared.shortage.take().unwrap_or_else(saver::shortage)
 }
 
 /// Copies the owner's live bytes out. False if there is no memory for them.

@@ -395,7 +395,8 @@ fn note_failure(payload: &mut Box<dyn Any + Send>) {
     // SAFETY: a task's scheduler outlives it.
     unsafe { (*task.scheduler).note_failure(task) };
     if task.has(flag::EVICTED) && payload.is::<unwind::Cancelled>() {
-        *payload = Box::new(super::shared::shortage_of(task));
+        // Has no size, so that this allocates nothing.
+        *payload = Box::new(unwind::Evicted);
     }
 }
 
