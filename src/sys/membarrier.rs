@@ -3,7 +3,7 @@
 
 use super::cvt;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 // linux/membarrier.h; since Linux 4.14.
 const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
@@ -17,9 +17,19 @@ fn membarrier(command: libc::c_int) -> io::Result<libc::c_long> {
 /// Whether [`barrier_everywhere`] works; the first call registers the process for it, which takes
 /// the kernel some milliseconds if there are several threads by then.
 pub(crate) fn is_available() -> bool {
-    /// What the registration came to. It holds for the process, and its forks, until exec.
-    static REGISTERED: OnceLock<bool> = OnceLock::new();
-    *REGISTERED.get_or_init(|| membarrier(REGISTER_PRIVATE_EXPEDITED).is_ok())
+    /// What the registration came to: one of the two below, or 0 before it. It holds for the
+    /// process, and its forks, until exec. Nobody waits here for another thread's registration: a
+    /// forked child has no such thread, and would wait for ever.
+    static REGISTERED: AtomicU8 = AtomicU8::new(0);
+    const REFUSED: u8 = 1;
+    const GRANTED: u8 = 2;
+    let mut registered = REGISTERED.load(Ordering::Relaxed);
+    if registered == 0 {
+        let granted = membarrier(REGISTER_PRIVATE_EXPEDITED).is_ok();
+        registered = if granted { GRANTED } else { REFUSED };
+        REGISTERED.store(registered, Ordering::Relaxed);
+    }
+    registered == GRANTED
 }
 
 /// Makes every other running thread of the process pass a full memory barrier before this returns,
