@@ -89,8 +89,10 @@
 //! - **A `std::sync::Mutex` held across a wait** stops the thread for ever as soon as a second
 //!   coroutine of the thread locks it. Use [`sync::Mutex`], or do not wait while it is held. The
 //!   same goes for a `RefCell`: a borrow held across a wait makes the next one panic.
-//! - **Thread-locals** are shared by the coroutines of a thread. That is sound, but what one of
-//!   them puts there another one sees; [`coroutine_local!`] is each coroutine's own.
+//! - **Thread-locals** are shared by the coroutines of a thread: what one of them puts there
+//!   another one sees; [`coroutine_local!`] is each coroutine's own. And a bare
+//!   [`Coroutine`](coroutine::Coroutine) that is itself kept in a thread-local must not be
+//!   suspended inside another one's `with`: at the thread's end they are destroyed in either order.
 //! - **Recursion without a bound** overflows 128 KiB sooner than 8 MiB.
 //! - **Destructors that wait** while their coroutine unwinds keep the thread to themselves; see
 //!   [`task`].

@@ -192,13 +192,6 @@ impl Saver {
         self.left = 0;
     }
 
-    /// Why `take` found no memory, as far as the limits tell.
-    #[cold]
-    #[cfg(test)]
-    pub(super) fn shortage() -> StackError {
-        StackError::diagnose(CHUNK.size(), &ErrorKind::OutOfMemory.into())
-    }
-
     /// Takes back a piece of `bytes` bytes.
     #[inline]
     fn give(&mut self, piece: NonNull<u8>, bytes: usize) {

@@ -441,6 +441,12 @@ impl RawHandle {
         unsafe { (*self.task().scheduler).is_abandoned(self.task()) }
     }
 
+    /// Whether the task can be waited for here: it has ended, or the runtime that runs it is the
+    /// one that is running on this thread.
+    pub(crate) fn is_within_reach(&self) -> bool {
+        self.is_finished() || std::ptr::eq(self.task().scheduler, Scheduler::current_pointer())
+    }
+
     /// Whether the result has been taken.
     pub(crate) fn is_taken(&self) -> bool {
         self.task().state.get() == State::Taken

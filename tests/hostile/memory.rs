@@ -13,8 +13,8 @@ use std::rc::Rc;
 
 const MIB: u64 = 1 << 20;
 
-/// Small allocations, too, come out of the address space that is limited: glibc's arenas for threads
-/// reserve more than the tests' limits leave.
+/// Small allocations, too, come out of the address space that is limited: glibc's arenas for
+/// threads reserve more than the tests' limits leave.
 const ONE_ARENA: &[(&str, &str)] = &[("MALLOC_ARENA_MAX", "1")];
 
 /// No test gets as many into its limit.
