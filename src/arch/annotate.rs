@@ -1,21 +1,15 @@
 //! The switch as AddressSanitizer wants it (`--cfg cove_asan`): before each one it is told which
 //! stack comes next, after each one that this has happened.
 //!
-//! Where stacks lie is known here already: [`prepare`] is given the range of every stack but the
-//! thread's own, and the sanitizer tells of that one when it is left for the first time. So nobody
-//! above notices, and a context is looked up by the stack that its saved stack pointer is in.
+//! Where stacks lie is known below: `sys::checkers` is told of every slab, and here of stacks that
+//! are in none, among them a thread's own, of which the sanitizer tells when it is left for the
+//! first time. So nobody above notices.
 
 use super::{Context, Entry, Link, Value, native};
-use crate::sys::checkers::{allow_all, finish_switch, start_switch};
-use std::collections::BTreeMap;
+use crate::sys::checkers::{allow_all, finish_switch, note_stacks, stack_at, start_switch};
 use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
-
-/// The ends of all stacks by their beginnings. What is left of stacks that are gone is replaced by
-/// those that come to lie there.
-static STACKS: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
 
 /// What the first function of a context is told, at the top of its stack.
 #[repr(C, align(16))]
@@ -24,35 +18,20 @@ struct First {
     argument: *mut u8,
 }
 
-/// Notes that there is a stack at `range`.
-fn note(range: Range<usize>) {
-    let mut stacks = STACKS.lock().unwrap_or_else(PoisonError::into_inner);
-    if stacks.get(&range.start) == Some(&range.end) {
-        return;
-    }
-    while let Some((&start, &end)) = stacks.range(..range.end).next_back() {
-        if end <= range.start {
-            break;
-        }
-        stacks.remove(&start);
-    }
-    stacks.insert(range.start, range.end);
-}
-
 /// The stack on which `context` is suspended.
 fn stack_of(context: Context) -> Range<usize> {
-    let lowest = native::stack_pointer(context).addr();
-    let stacks = STACKS.lock().unwrap_or_else(PoisonError::into_inner);
-    let stack = stacks.range(..=lowest).next_back().map(|(&start, &end)| start..end);
-    match stack {
-        Some(stack) if stack.contains(&lowest) => stack,
-        _ => panic!("{context:?} is on no stack"),
+    match stack_at(native::stack_pointer(context).addr()) {
+        Some(stack) => stack,
+        None => panic!("{context:?} is on no stack"),
     }
 }
 
 /// To be called when a stack was entered; `kept` is what leaving it had returned.
 fn arrive(kept: *mut c_void) {
-    note(finish_switch(kept));
+    let left = finish_switch(kept);
+    if stack_at(left.start) != Some(left.clone()) {
+        note_stacks(left.clone(), left.end - left.start);
+    }
 }
 
 /// As that of the processor.
@@ -76,8 +55,11 @@ pub(crate) unsafe fn prepare(
         }
     }
     // Whoever was here before has left frames behind.
-    allow_all(limit.addr()..top.addr());
-    note(limit.addr()..top.addr());
+    let stack = limit.addr()..top.addr();
+    allow_all(stack.clone());
+    if stack_at(stack.start).is_none_or(|known| stack.end > known.end) {
+        note_stacks(stack.clone(), stack.end - stack.start);
+    }
     // SAFETY: as the caller says; what lies at the top now leaves it aligned.
     unsafe {
         let first = top.cast::<First>().sub(1);

