@@ -12,7 +12,7 @@
 use super::backtrace::IS_SUPPORTED;
 use super::unwind_from;
 use crate::sys::mmap::Mapping;
-use crate::sys::unwind::is_in_object;
+use crate::sys::unwind::{exported_name, function_start, is_in_object};
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,6 +62,10 @@ impl Symbols {
         if !is_in_object(return_address) || !is_in_object(return_address.wrapping_sub(1)) {
             return None;
         }
+        if signs_return_address(return_address - 1) {
+            let function = exported_name(return_address - 1)?.into();
+            return Some([Symbol { function, file: None, line: None }].into());
+        }
         let base = self.zeros.as_ref()?.base().as_ptr().wrapping_add(BELOW_BYTES);
         let mut backtrace: Option<Backtrace> = None;
         // SAFETY: the mapping is ours, writable and page-aligned. What the unwinder reads lies
@@ -72,6 +76,23 @@ impl Symbols {
         }
         Some(symbols_at(&format!("{:#}", backtrace?), return_address))
     }
+}
+
+/// Whether the function around `address` signs its return address before it gets there (aarch64,
+/// FEAT_PAuth). An unwinder checks the signature, and processors may fault if it is wrong, as that
+/// of a return address of zero is. Debian's C library does so.
+fn signs_return_address(address: usize) -> bool {
+    const PACIASP: u32 = 0xd503_233f;
+    const PACIBSP: u32 = 0xd503_237f;
+    if !cfg!(target_arch = "aarch64") {
+        return false;
+    }
+    let Some(start) = function_start(address) else { return false };
+    (start..address).step_by(size_of::<u32>()).any(|at| {
+        // SAFETY: between a function's start and an address in it there is code, which is readable.
+        let instruction = unsafe { (at as *const u32).read() };
+        matches!(u32::from_le(instruction), PACIASP | PACIBSP)
+    })
 }
 
 /// # Safety
