@@ -10,11 +10,12 @@
 //! ```
 
 use super::backtrace::IS_SUPPORTED;
-use super::unwind_from;
+use super::{Context, imitate, imitate_interrupted, unwind_from};
 use crate::sys::mmap::Mapping;
-use crate::sys::unwind::is_in_object;
+use crate::sys::unwind::{each_frame, exported_name, function_start, is_in_object};
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Room for the frame of the function in question; a larger frame's address has no name.
@@ -22,6 +23,9 @@ const FRAME_BYTES_MAX: usize = 64 << 20;
 
 /// Zeros below the imitated stack, since frames may be looked for below it too.
 const BELOW_BYTES: usize = 64 << 10;
+
+/// More frames than there are in the walk over an imitated stack.
+const WALK_FRAMES_MAX: usize = 64;
 
 /// A function at an address, or one inlined there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,16 +66,62 @@ impl Symbols {
         if !is_in_object(return_address) || !is_in_object(return_address.wrapping_sub(1)) {
             return None;
         }
+        if signs_return_address(return_address - 1) {
+            let function = exported_name(return_address - 1)?.into();
+            return Some([Symbol { function, file: None, line: None }].into());
+        }
         let base = self.zeros.as_ref()?.base().as_ptr().wrapping_add(BELOW_BYTES);
         let mut backtrace: Option<Backtrace> = None;
         // SAFETY: the mapping is ours, writable and page-aligned. What the unwinder reads lies
-        // above `base`, or not far below, in memory that is all zero. `capture` does not unwind.
+        // above `base`, or not far below, in memory that is all zero but for what is put there
+        // here. `capture` does not unwind.
         unsafe {
-            let context = super::imitate(return_address, base);
+            let mut context = imitate(return_address, base);
+            if !ends(context) {
+                context = imitate_interrupted(return_address, base).filter(|it| ends(*it))?;
+            }
             unwind_from(context, capture, (&raw mut backtrace).cast());
         }
         Some(symbols_at(&format!("{:#}", backtrace?), return_address))
     }
+}
+
+/// Whether the function around `address` signs its return address before it gets there (aarch64,
+/// FEAT_PAuth). An unwinder checks the signature, and processors may fault if it is wrong, as that
+/// of a return address of zero is. Debian's C library does so.
+fn signs_return_address(address: usize) -> bool {
+    const PACIASP: u32 = 0xd503_233f;
+    const PACIBSP: u32 = 0xd503_237f;
+    if !cfg!(target_arch = "aarch64") {
+        return false;
+    }
+    let Some(start) = function_start(address) else { return false };
+    (start..address).step_by(size_of::<u32>()).any(|at| {
+        // SAFETY: between a function's start and an address in it there is code, which is readable.
+        let instruction = unsafe { (at as *const u32).read() };
+        matches!(u32::from_le(instruction), PACIASP | PACIBSP)
+    })
+}
+
+/// Whether a walk from the context ends by itself; std's would else go on until memory is used up.
+///
+/// # Safety
+/// The context is an imitated one.
+unsafe fn ends(context: Context) -> bool {
+    /// # Safety
+    /// `left` is a number.
+    unsafe extern "C" fn walk(left: *mut u8) {
+        // SAFETY: as the caller says.
+        let left = unsafe { &mut *left.cast::<usize>() };
+        each_frame(|_| {
+            *left -= 1;
+            if *left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+    }
+    let mut left = WALK_FRAMES_MAX;
+    // SAFETY: as the caller says; `walk` does not unwind.
+    unsafe { unwind_from(context, walk, (&raw mut left).cast()) };
+    left > 0
 }
 
 /// # Safety

@@ -211,6 +211,14 @@ pub(crate) unsafe fn imitate(pc: usize, base: *mut u8) -> Context {
     Context(base)
 }
 
+/// As [`imitate`], where a return address need not be in memory; here it always is.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn imitate_interrupted(_pc: usize, _base: *mut u8) -> Option<Context> {
+    None
+}
+
 /// Where the suspended `context` goes on.
 ///
 /// # Safety

@@ -3,6 +3,8 @@
 //! `_dl_find_object` (glibc 2.35); before that it takes the loader's.
 
 use libc::{c_int, c_void};
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 
 /// The unwinder's view of a frame; opaque.
@@ -20,6 +22,7 @@ const URC_NORMAL_STOP: c_int = 4;
 
 unsafe extern "C" {
     fn _Unwind_Backtrace(trace: Trace, argument: *mut c_void) -> c_int;
+    fn _Unwind_FindEnclosingFunction(pc: *mut c_void) -> *mut c_void;
     fn _Unwind_GetIPInfo(context: *mut UnwindContext, is_exact: *mut c_int) -> usize;
 }
 
@@ -54,11 +57,31 @@ pub(crate) fn each_frame<F: FnMut(usize) -> ControlFlow<()>>(mut look: F) {
     let _ = unsafe { _Unwind_Backtrace(trace::<F>, (&raw mut look).cast()) };
 }
 
+/// Where the code of the function around `address` begins, by the unwinding tables.
+pub(crate) fn function_start(address: usize) -> Option<usize> {
+    // SAFETY: any address may be asked for.
+    let start = unsafe { _Unwind_FindEnclosingFunction(address as *mut c_void) };
+    (!start.is_null()).then(|| start.addr())
+}
+
 /// Whether `address` lies in the program or in a library that is loaded.
 pub(crate) fn is_in_object(address: usize) -> bool {
-    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+    look_up(address).is_some()
+}
+
+/// The name of the nearest exported symbol at or below `address`, in the same object.
+pub(crate) fn exported_name(address: usize) -> Option<String> {
+    let name = look_up(address)?.dli_sname;
+    // SAFETY: a name that was found is a C string of the object, which the caller runs in.
+    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
+}
+
+fn look_up(address: usize) -> Option<libc::Dl_info> {
+    let mut found = MaybeUninit::<libc::Dl_info>::uninit();
     // SAFETY: any address may be asked for, and `found` is writable.
-    unsafe { libc::dladdr(address as *const c_void, found.as_mut_ptr()) != 0 }
+    let is_found = unsafe { libc::dladdr(address as *const c_void, found.as_mut_ptr()) != 0 };
+    // SAFETY: the call succeeded, so it filled the fields.
+    is_found.then(|| unsafe { found.assume_init() })
 }
 
 #[cfg(test)]
