@@ -4,6 +4,8 @@
 //! corosensei in the same process, with nothing handed over and with a word each way.
 //! Warm-up: criterion's. Baseline: corosensei.
 
+#![allow(missing_docs, reason = "criterion_group! makes a public function without any")]
+
 use corosensei::CoroutineResult;
 use cove::coroutine::{Coroutine, CoroutineState, Suspender};
 use criterion::{Criterion, criterion_group, criterion_main};

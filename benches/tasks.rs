@@ -4,6 +4,8 @@
 //! park and unpark; for a turn on a shared stack by the bytes that it copies.
 //! Warm-up: criterion's. Baseline: the figure of the same bench before the change under test.
 
+#![allow(missing_docs, reason = "criterion_group! makes a public function without any")]
+
 use cove::task::{self, Builder};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::cell::Cell;

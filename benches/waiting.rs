@@ -5,6 +5,8 @@
 //! Warm-up: criterion's. Baseline: std's mutex for the uncontended one; else the figure before the
 //! change under test.
 
+#![allow(missing_docs, reason = "criterion_group! makes a public function without any")]
+
 use cove::sync::{Mutex, mpsc};
 use cove::{task, time};
 use criterion::{Criterion, criterion_group, criterion_main};

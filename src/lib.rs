@@ -1,7 +1,7 @@
 //! Stackful coroutines for Linux: **write blocking code; run a million of it.**
 //!
-//! A coroutine is a function with a stack of its own. It may wait anywhere, at any depth, inside any
-//! function that it calls, and while it waits the thread runs another one. So a server can be
+//! A coroutine is a function with a stack of its own. It may wait anywhere, at any depth, inside
+//! any function that it calls, and while it waits the thread runs another one. So a server can be
 //! written as one coroutine per connection, in plain blocking style, and serve a hundred thousand
 //! connections on one thread.
 //!
@@ -53,10 +53,10 @@
 //! [time-out](time::timeout) from outside.
 //!
 //! # What blocks and what yields
-//! Everything in this crate that waits lets other coroutines run. Whatever blocks the *thread* stops
-//! them all: `std::thread::sleep`, a read from a `std::net` socket, a long computation. Three ways
-//! out: use this crate's counterpart; give it to the pool of threads by [`task::blocking`]; in a
-//! computation, call [`task::yield_now`] now and then.
+//! Everything in this crate that waits lets other coroutines run. Whatever blocks the *thread*
+//! stops them all: `std::thread::sleep`, a read from a `std::net` socket, a long computation. Three
+//! ways out: use this crate's counterpart; give it to the pool of threads by [`task::blocking`]; in
+//! a computation, call [`task::yield_now`] now and then.
 //!
 //! # Choosing a stack
 //! **Private** stacks are the default: 128 KiB of address space, of which only touched pages take
@@ -75,8 +75,8 @@
 //! # Cancelling
 //! [`JoinHandle::cancel`] makes the present wait of a coroutine, and every later one, unwind:
 //! destructors run, locks are released, descriptors are closed, and `join` returns an error that
-//! holds [`task::Cancelled`]. It is the panic machinery, past the panic hook; so a `panic = "abort"`
-//! build cannot cancel. Dropping a [`Runtime`] cancels whatever is left.
+//! holds [`task::Cancelled`]. It is the panic machinery, past the panic hook; so a `panic =
+//! "abort"` build cannot cancel. Dropping a [`Runtime`] cancels whatever is left.
 //!
 //! # Many cores
 //! One scheduler per thread, and coroutines never move. [`Builder::workers`] starts several;
@@ -89,8 +89,10 @@
 //! - **A `std::sync::Mutex` held across a wait** stops the thread for ever as soon as a second
 //!   coroutine of the thread locks it. Use [`sync::Mutex`], or do not wait while it is held. The
 //!   same goes for a `RefCell`: a borrow held across a wait makes the next one panic.
-//! - **Thread-locals** are shared by the coroutines of a thread. That is sound, but what one of them
-//!   puts there another one sees; [`coroutine_local!`] is each coroutine's own.
+//! - **Thread-locals** are shared by the coroutines of a thread: what one of them puts there
+//!   another one sees; [`coroutine_local!`] is each coroutine's own. And a bare
+//!   [`Coroutine`](coroutine::Coroutine) that is itself kept in a thread-local must not be
+//!   suspended inside another one's `with`: at the thread's end they are destroyed in either order.
 //! - **Recursion without a bound** overflows 128 KiB sooner than 8 MiB.
 //! - **Destructors that wait** while their coroutine unwinds keep the thread to themselves; see
 //!   [`task`].
@@ -121,7 +123,7 @@ mod stack;
 mod sys;
 mod timer;
 
-pub use inspect::{Metrics, metrics};
+pub use inspect::{Metrics, Stall, metrics};
 pub use runtime::{
     Builder, RemoteJoinHandle, Runtime, RuntimeHandle, ShutdownError, run, runtime_handle,
 };

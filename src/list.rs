@@ -44,6 +44,7 @@ impl Link {
         !self.next.get().is_null()
     }
 
+    #[inline]
     fn set(&self, prev: *mut Link, next: *mut Link) {
         self.prev.set(prev);
         self.next.set(next);
@@ -83,6 +84,7 @@ impl List {
     }
 
     /// The last member, none if the list is empty.
+    #[cfg(test)]
     pub(crate) fn last(&self) -> Option<NonNull<Link>> {
         let last = self.sentinel.prev.get();
         if last == self.sentinel() { None } else { NonNull::new(last) }
@@ -120,6 +122,7 @@ impl List {
     }
 
     /// Takes the first member out.
+    #[cfg(test)]
     pub(crate) fn pop_front(&self) -> Option<NonNull<Link>> {
         let first = self.first()?;
         // SAFETY: `first` is a member, valid by the contract under which it was pushed.
@@ -185,11 +188,13 @@ impl Queue {
     }
 
     /// Whether the queue has no members.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head == END
     }
 
     /// The member that has waited longest.
+    #[inline]
     pub(crate) fn front(&self) -> Option<NonNull<Link>> {
         if self.is_empty() { None } else { NonNull::new(self.head) }
     }
@@ -208,6 +213,7 @@ impl Queue {
     ///
     /// - `link` is valid, in no list, and stays valid and in place until it leaves this queue.
     /// - Until then it is touched only by whoever has exclusive access to the queue.
+    #[inline]
     pub(crate) unsafe fn push_back(&mut self, link: NonNull<Link>) {
         // SAFETY: `link` is valid by the contract; so is the tail, a member, by the same one.
         unsafe {
@@ -227,6 +233,7 @@ impl Queue {
     /// # Safety
     ///
     /// As for [`push_back`](Queue::push_back).
+    #[cfg(test)]
     pub(crate) unsafe fn push_front(&mut self, link: NonNull<Link>) {
         // SAFETY: `link` is valid by the contract; so is the head, a member, by the same one.
         unsafe {
@@ -242,10 +249,19 @@ impl Queue {
     }
 
     /// Takes out the member that has waited longest.
+    #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<NonNull<Link>> {
         let front = self.front()?;
-        // SAFETY: the front is a member of this queue.
-        unsafe { self.remove(front) };
+        // SAFETY: the front is a member of this queue, and so is what follows it, if anything does.
+        unsafe {
+            self.head = front.as_ref().next.get();
+            if self.head == END {
+                self.tail = END;
+            } else {
+                (*self.head).prev.set(END);
+            }
+            front.as_ref().set(ptr::null_mut(), ptr::null_mut());
+        }
         Some(front)
     }
 

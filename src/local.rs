@@ -135,7 +135,7 @@ impl<T: 'static> LocalKey<T> {
             return Ok(value);
         }
         let local: Rc<dyn Any> = made.clone();
-        task.extra_or_default().locals.push((self.address(), Some(local)));
+        task.change_extra(|extra| extra.locals.push((self.address(), Some(local))));
         Ok(made)
     }
 

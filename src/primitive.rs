@@ -8,10 +8,7 @@
 #[cfg(not(all(loom, test)))]
 mod chosen {
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-    };
-    pub(crate) use std::sync::{Arc, Condvar, Mutex};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
     pub(crate) use std::thread::yield_now;
 
     /// `std::cell::UnsafeCell` with the interface of loom's, which must see every access.
@@ -42,16 +39,12 @@ mod chosen {
 mod chosen {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-    };
-    pub(crate) use loom::sync::{Arc, Condvar, Mutex};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
     pub(crate) use loom::thread::yield_now;
 }
 
 pub(crate) use chosen::{
-    Arc, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering,
-    UnsafeCell, fence, spin_loop, yield_now,
+    AtomicBool, AtomicU32, AtomicUsize, Ordering, UnsafeCell, spin_loop, yield_now,
 };
 
 use std::marker::PhantomData;
@@ -152,7 +145,7 @@ impl<T> SpinLock<T> {
     }
 
     /// Takes the lock if it is open.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         self.raw.try_lock().then(|| SpinGuard { lock: self, on_this_thread: PhantomData })
     }

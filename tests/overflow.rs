@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const SCENARIO: &str = "COVE_OVERFLOW_SCENARIO";
 
 /// Recurses until the stack is used up.
+#[allow(unconditional_recursion, reason = "that is what overflows a stack")]
 #[inline(never)]
 fn recurse_without_end(depth: u64) -> u64 {
     let mut local = [depth; 16];
@@ -134,7 +135,7 @@ fn scenario_of_a_chained_handler() {
     // SAFETY: zeros are a valid action; the handler is async-signal-safe.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = program_handler as usize;
+        action.sa_sigaction = program_handler as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         assert_eq!(libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut()), 0);
     }
@@ -159,6 +160,27 @@ fn scenario_of_a_canary() {
     });
 }
 
+/// Reads a local of a coroutine on a shared stack while that waits.
+fn scenario_of_a_stack_that_is_put_away() {
+    let runtime = cove::Builder::new().check_shared_stacks(true).build().expect("a runtime");
+    runtime.run(|| {
+        let address = std::rc::Rc::new(std::cell::Cell::new(std::ptr::null::<u8>()));
+        let shown = address.clone();
+        let owner = move || {
+            let local = black_box(1_u8);
+            shown.set(&raw const local);
+            cove::task::park();
+            black_box(local)
+        };
+        // SAFETY: none; the violation is the purpose.
+        let _owner =
+            unsafe { cove::task::Builder::new().name("owner").spawn_on_shared_stack(owner) };
+        cove::task::yield_now();
+        // SAFETY: as above.
+        unsafe { address.get().read_volatile() }
+    });
+}
+
 const SCENARIOS: &[(&str, fn())] = &[
     ("named", scenario_named),
     ("bare", scenario_inside_a_bare_coroutine),
@@ -170,6 +192,7 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("fault", scenario_of_an_ordinary_fault),
     ("chained", scenario_of_a_chained_handler),
     ("canary", scenario_of_a_canary),
+    ("put_away", scenario_of_a_stack_that_is_put_away),
 ];
 
 /// What a child wrote to stderr, and how it ended.
@@ -292,6 +315,21 @@ fn canary_notices_an_overflow_when_the_coroutine_stops() {
     child.expect(" 'trespasser': its ");
     child.expect("noticed by the canary");
     assert_eq!(child.signal(), Some(libc::SIGABRT), "{}", child.text);
+}
+
+/// Goal: in checking mode a pointer into a stack that is put away faults, with a message. Method: a
+/// coroutine shows the address of a local and waits; another one reads there.
+#[test]
+fn access_to_a_shared_stack_that_is_put_away_is_reported() {
+    let child = run("put_away", &[]);
+    child
+        .expect("cove: access to the stack of a coroutine on a shared stack while it does not run");
+    child.expect("belongs to coroutine ");
+    child.expect(" 'owner'");
+    assert_eq!(child.signal(), Some(libc::SIGABRT), "{}", child.text);
+    if SHOWS_FRAMES {
+        child.expect("scenario_of_a_stack_that_is_put_away");
+    }
 }
 
 /// Whether this processor's switch lets backtraces be taken.

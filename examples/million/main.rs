@@ -6,74 +6,25 @@
 //! ```
 //!
 //! Each coroutine sleeps to a deadline of its own, sends a message through a channel and returns a
-//! value; all values are added up, so that one which did not run is found. `job.rs` holds that,
-//! `measure.rs` says what is measured and how, `report.rs` shows it.
+//! value; all values are added up, so that one which did not run is found (`sleeper.rs`). `job.rs`
+//! makes them and joins them, `measure.rs` says what is measured and how, `report.rs` shows it.
 //!
 //! Each kind of stack has a process of its own, so that neither finds memory that the other left
 //! behind, and each has its own peak.
 
 mod job;
 mod measure;
+mod options;
 mod report;
+mod sleeper;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser as _;
 use indicatif::ProgressBar;
+use options::{Kind, Options, Stacks};
 use report::{Report, Run};
-use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::io::IsTerminal as _;
 use std::process::{Command, ExitCode, Stdio};
-
-/// A million coroutines on one thread: what each costs in time and memory.
-#[derive(Clone, Debug, Parser)]
-struct Options {
-    /// How many coroutines there are.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
-    count: u32,
-    /// The kinds of stack, one after the other.
-    #[arg(long, value_enum, default_value_t = Stacks::Both)]
-    stack: Stacks,
-    /// The size of a private stack.
-    #[arg(long, default_value_t = 131_072)]
-    stack_bytes: usize,
-    /// The deadlines are spread over this many seconds.
-    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
-    seconds: f64,
-    /// First leave all of them parked for this many seconds, with no timer due.
-    #[arg(long, default_value_t = 0.0, value_parser = seconds)]
-    idle: f64,
-    /// Print one JSON object, and nothing else.
-    #[arg(long)]
-    json: bool,
-    /// Do the job for one kind of stack, in this process; print its figures as JSON.
-    #[arg(long, hide = true)]
-    child: Option<Kind>,
-    /// How many times as long as foreseen the coroutines may take to be made.
-    #[arg(long, hide = true, default_value_t = 2)]
-    patience: u32,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Stacks {
-    Private,
-    Shared,
-    Both,
-}
-
-/// What the coroutines of a run live on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Private,
-    Shared,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.0..=1e6).contains(&seconds) => Ok(seconds),
-        _ => Err(String::from("not a number of seconds from 0 to 1e6")),
-    }
-}
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();

@@ -1,6 +1,6 @@
 //! What a run found, for people and for programs.
 
-use crate::Kind;
+use crate::options::Kind;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::{Deserialize, Serialize};

@@ -53,6 +53,7 @@ impl<const FIRST: usize, const LAST: usize> Addresses<FIRST, LAST> {
     }
 
     /// Takes the addresses of the present stack, `frames_max` at most.
+    #[cfg(test)]
     #[inline(always)]
     pub(crate) fn collect(&mut self, frames_max: usize) {
         let mut left = frames_max;

@@ -35,10 +35,17 @@ mod native;
 #[path = "portable.rs"]
 mod native;
 
-pub(crate) use native::{
-    depth_below, discard, leave, leave_to_resumer, prepare, resume, stack_pointer, suspend, switch,
-    unwind_from,
-};
+#[cfg(all(cove_asan, cove_portable))]
+compile_error!("the portable switch is not one that AddressSanitizer is told of");
+
+#[cfg(cove_asan)]
+mod annotate;
+
+#[cfg(not(cove_asan))]
+use native as annotate;
+
+pub(crate) use annotate::{leave, leave_to_resumer, prepare, resume, suspend, switch};
+pub(crate) use native::{depth_below, discard, stack_pointer, unwind_from};
 
 pub(crate) mod backtrace;
 pub(crate) mod symbols;

@@ -6,6 +6,7 @@ use super::{
     Context, Link, Value, depth_below, discard, leave, leave_to_resumer, prepare, resume,
     stack_pointer, suspend, switch, unwind_from,
 };
+use crate::sys::checkers::allow_all;
 use std::backtrace::Backtrace;
 
 /// A stack for one context.
@@ -169,6 +170,7 @@ fn stack_can_be_put_away_and_brought_back() {
                 assert_eq!(sum, value + 1);
                 let lowest = stack_pointer((*link).coroutine);
                 let bytes = top.addr() - lowest.addr();
+                allow_all(lowest.addr()..top.addr());
                 saved[place] = std::slice::from_raw_parts(lowest, bytes).to_vec();
                 std::slice::from_raw_parts_mut(lowest, bytes).fill(0xa5);
             }

@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn root(function: &str) -> Frame {
-        Frame { address: 2, ..frame(function, "") }
+        Frame { address: 2, file: None, ..frame(function, "") }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use super::dump::{CoroutineDump, Dump, StackDump, StackKind, State};
 use super::frames::{Frame, Namer, Root};
 use crate::arch::backtrace::Addresses;
-use crate::arch::stack_pointer;
+use crate::arch::{Context, stack_pointer};
 use crate::scheduler::Scheduler;
+use crate::scheduler::look::words;
 use crate::scheduler::task::{self, Task, flag};
 use crate::scheduler::wait::WaitKind;
 use crate::sys;
@@ -61,7 +62,7 @@ fn look_at(scheduler: &Scheduler, task: &Task, now_ns: u64, namer: &mut Namer) -
     scheduler.look_into(task, |context| {
         // SAFETY: the scheduler gives a suspended context that has run, its stack in place.
         unsafe { addresses.collect_from(context, FRAMES_MAX) };
-        used_bytes = used(task, stack_pointer(context).addr());
+        used_bytes = used(task, context);
     });
     let all: Vec<usize> = addresses.first().iter().copied().chain(addresses.last()).collect();
     let root = if task.stack_bounds().is_some() { Root::Coroutine } else { Root::Thread };
@@ -83,9 +84,11 @@ fn look_at(scheduler: &Scheduler, task: &Task, now_ns: u64, namer: &mut Namer) -
     }
 }
 
-/// The bytes of the task's stack above `sp`; none if `sp` is elsewhere, in a nested coroutine.
-fn used(task: &Task, sp: usize) -> Option<usize> {
+/// The bytes of its stack that a suspended task uses; none for the root, or if it is suspended on
+/// another stack, in a nested coroutine.
+fn used(task: &Task, context: Context) -> Option<usize> {
     let bounds = task.stack_bounds()?;
+    let sp = stack_pointer(context).addr();
     (bounds.contains(&sp) || sp == bounds.end).then(|| bounds.end - sp)
 }
 
@@ -116,33 +119,6 @@ fn reason(task: &Task, now_ns: u64) -> String {
         kind => words(kind),
     };
     with_time(what.to_owned(), task, now_ns)
-}
-
-/// A wait's name.
-pub(super) fn words(kind: WaitKind) -> &'static str {
-    match kind {
-        WaitKind::None => "nothing",
-        WaitKind::Park => "unpark",
-        WaitKind::Sleep => "sleep",
-        WaitKind::Read => "reading",
-        WaitKind::Write => "writing",
-        WaitKind::Join => "join",
-        WaitKind::Scope => "the coroutines of a scope",
-        WaitKind::Mutex => "mutex",
-        WaitKind::RwLock => "read-write lock",
-        WaitKind::Condvar => "condition variable",
-        WaitKind::Semaphore => "semaphore",
-        WaitKind::Barrier => "barrier",
-        WaitKind::WaitGroup => "wait group",
-        WaitKind::Once => "once cell",
-        WaitKind::Notify => "notify",
-        WaitKind::Receive => "channel receive",
-        WaitKind::Send => "channel send",
-        WaitKind::Select => "select",
-        WaitKind::Watch => "watch",
-        WaitKind::Blocking => "blocking call",
-        WaitKind::Shutdown => "the end of all coroutines",
-    }
 }
 
 /// Appends how long the wait may still take, if there is a limit.

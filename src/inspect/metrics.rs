@@ -2,6 +2,7 @@
 
 use crate::scheduler::{Scheduler, pool, saver};
 use crate::stack;
+use std::sync::atomic::Ordering;
 
 /// What this thread's runtime has done since it began, and what it holds now; see [`metrics`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +94,7 @@ fn add_scheduler(metrics: &mut Metrics, scheduler: &Scheduler) {
     metrics.spawned = counters.spawned.get();
     metrics.completed = counters.completed.get();
     metrics.live = scheduler.live() as u64;
-    metrics.switches = counters.switches.get();
+    metrics.switches = counters.switches.load(Ordering::Relaxed);
     metrics.turns = counters.turns.get();
     metrics.polls = counters.polls.get();
     metrics.sleeps = counters.sleeps.get();

@@ -16,10 +16,14 @@
 mod dump;
 mod frames;
 mod gather;
+mod interrupt;
 mod json;
 mod metrics;
+pub(crate) mod on_signal;
+pub(crate) mod watchdog;
 
 pub use dump::{CoroutineDump, Dump, StackDump, StackKind, State};
 pub use frames::Frame;
 pub use gather::dump;
 pub use metrics::{Metrics, metrics};
+pub use watchdog::Stall;

@@ -32,11 +32,15 @@
 //! is not dry and has waiters, then one that was woken has not run yet, and will pass the turn on.
 //!
 //! The reactor knows descriptors and links, not coroutines. Generations guard against events that
-//! were on their way when a source was released and its place used again.
+//! were on their way when a source was released and its place used again. A number that is
+//! registered anew while a source has it was closed behind our back: that source ends.
+
+mod numbers;
 
 use crate::list::{Link, Queue};
 use crate::sys::epoll::{Epoll, Event, Interest};
 use crate::sys::eventfd::EventFd;
+use numbers::Numbers;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
@@ -127,6 +131,7 @@ impl Source {
 pub(crate) struct Reactor {
     sources: Vec<Source>,
     free: Vec<u32>,
+    numbers: Numbers,
     live: usize,
     events: Box<[Event]>,
 }
@@ -136,7 +141,8 @@ impl Reactor {
     pub(crate) fn new(epoll: &Epoll, bell: &EventFd) -> io::Result<Reactor> {
         Reactor::listen(epoll, bell)?;
         let events = vec![Event::EMPTY; EVENTS_MAX].into_boxed_slice();
-        Ok(Reactor { sources: Vec::new(), free: Vec::new(), live: 0, events })
+        let (sources, free, numbers) = (Vec::new(), Vec::new(), Numbers::new());
+        Ok(Reactor { sources, free, numbers, live: 0, events })
     }
 
     /// Makes `epoll` listen for `bell`, level-triggered: it stays rung until it is drained.
@@ -154,12 +160,19 @@ impl Reactor {
         self.live
     }
 
-    /// Registers `fd` for both directions.
+    /// Registers `fd` for both directions. If a source has that number already, it ends, and
+    /// `displaced` is called with each of those who wait for it.
     ///
     /// # Errors
     /// Those of `epoll_ctl`: `EPERM` for a regular file, `ENOSPC` at the limit
     /// `/proc/sys/fs/epoll/max_user_watches`; and `OutOfMemory`.
-    pub(crate) fn register(&mut self, epoll: &Epoll, fd: RawFd) -> io::Result<Token> {
+    pub(crate) fn register(
+        &mut self,
+        epoll: &Epoll,
+        fd: RawFd,
+        mut displaced: impl FnMut(NonNull<Link>),
+    ) -> io::Result<Token> {
+        self.numbers.reserve(fd)?;
         let index = self.free.last().copied().unwrap_or(self.sources.len() as u32);
         if index > INDEX_MAX {
             return Err(io::ErrorKind::OutOfMemory.into());
@@ -193,7 +206,24 @@ impl Reactor {
         source.fd = fd;
         source.live = true;
         self.live += 1;
+        if let Some(former) = self.numbers.give(fd, index) {
+            self.displace(former, &mut displaced);
+        }
         Ok(token)
+    }
+
+    /// Ends a source whose number is another's now.
+    #[cold]
+    fn displace(&mut self, index: u32, displaced: &mut impl FnMut(NonNull<Link>)) {
+        let source = &mut self.sources[index as usize];
+        for side in [&mut source.reading, &mut source.writing] {
+            while let Some(link) = side.waiters.pop_front() {
+                displaced(link);
+            }
+        }
+        source.end();
+        self.free.push(index);
+        self.live -= 1;
     }
 
     fn source(&mut self, token: Token) -> Option<&mut Source> {
@@ -201,17 +231,14 @@ impl Reactor {
         (source.live && source.generation == token.generation()).then_some(source)
     }
 
-    /// Whether the token names a source.
-    pub(crate) fn is_live(&mut self, token: Token) -> bool {
-        self.source(token).is_some()
-    }
-
     /// Forgets a source. Nobody may be waiting for it. The kernel's side ends with the descriptor.
     pub(crate) fn release(&mut self, token: u64) {
         let token = Token(token);
         if let Some(source) = self.source(token) {
             debug_assert!(source.reading.waiters.is_empty() && source.writing.waiters.is_empty());
+            let fd = source.fd;
             source.end();
+            self.numbers.take(fd, token.index() as u32);
             self.free.push(token.index() as u32);
             self.live -= 1;
         }
@@ -333,9 +360,11 @@ impl Reactor {
             }
         }
         self.live = 0;
+        self.numbers.clear();
     }
 
     /// The descriptors that are registered.
+    #[cfg(test)]
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         self.sources.iter().filter(|source| source.live).map(|source| source.fd)
     }

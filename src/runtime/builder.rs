@@ -2,8 +2,11 @@
 
 use super::workers::{self, Threads};
 use super::{Crew, Runtime};
-use crate::scheduler::SchedulerConfig;
+use crate::inspect::watchdog::{self, StallConfig};
+use crate::inspect::{Stall, on_signal};
 use crate::scheduler::pool::{self, PoolLimits};
+use crate::scheduler::{Scheduler, SchedulerConfig};
+use crate::signal::Signal;
 use crate::stack::{self, Guard, STACK_BYTES_MAX, StackConfig};
 use crate::sys::thread::CpuSet;
 use std::io;
@@ -36,6 +39,8 @@ pub struct Builder {
     pub(super) worker_name: Arc<str>,
     pub(super) pin_workers: bool,
     blocking: Option<PoolLimits>,
+    dump_signal: Option<Signal>,
+    stalls: Option<StallConfig>,
 }
 
 impl Default for Builder {
@@ -54,6 +59,8 @@ impl Builder {
             worker_name: "cove-worker".into(),
             pin_workers: false,
             blocking: None,
+            dump_signal: None,
+            stalls: None,
         }
     }
 
@@ -186,6 +193,67 @@ impl Builder {
         self
     }
 
+    /// Has every worker print a [`dump`](crate::task::dump()) to standard error whenever the
+    /// process gets this signal. One that computes without a wait does so when it next waits.
+    ///
+    /// The signal no longer ends the process, or does what else it does by default, for good; a
+    /// handler that was there before is called as well.
+    ///
+    /// ```
+    /// use cove::signal::SIGUSR1;
+    ///
+    /// let runtime = cove::Builder::new().dump_on_signal(SIGUSR1).build()?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn dump_on_signal(mut self, signal: Signal) -> Builder {
+        self.dump_signal = Some(signal);
+        self
+    }
+
+    /// Watches for coroutines that do not let others run: when one has not waited or yielded for
+    /// `limit`, a report on standard error names it and shows where it is, once for each time.
+    ///
+    /// This starts one more thread for each worker, which looks every quarter of the limit. Workers
+    /// are not disturbed, but for the one that is late: it gets a SIGURG, by which blocking system
+    /// calls of its coroutine may end early (those that do in spite of `SA_RESTART`, signal(7)).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let limit = Duration::from_millis(100);
+    /// let runtime = cove::Builder::new().stall_watchdog(limit).build()?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn stall_watchdog(mut self, limit: Duration) -> Builder {
+        let on_stall = self.stalls.and_then(|stalls| stalls.on_stall);
+        self.stalls = Some(StallConfig { limit, on_stall });
+        self
+    }
+
+    /// As [`stall_watchdog`](Self::stall_watchdog), but calls `on_stall` in place of reporting. It
+    /// is called on the watchdog's thread, and should be quick.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (stalled, stalls) = mpsc::channel();
+    /// let runtime = cove::Builder::new()
+    ///     .on_stall(Duration::from_millis(10), move |stall| stalled.send(stall.id).unwrap())
+    ///     .build()?;
+    /// // A blocking call of std's where one of cove's belongs.
+    /// let id = runtime.run(|| stalls.recv())?;
+    /// assert!(id > 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_stall<F>(mut self, limit: Duration, on_stall: F) -> Builder
+    where
+        F: Fn(&Stall) + Send + Sync + 'static,
+    {
+        self.stalls = Some(StallConfig { limit, on_stall: Some(Arc::new(on_stall)) });
+        self
+    }
+
     /// Makes the runtime, and starts its workers.
     ///
     /// # Errors
@@ -201,6 +269,7 @@ impl Builder {
             pool::configure(limits);
         }
         let scheduler = workers::make_scheduler(self.scheduler_config(), 0)?;
+        self.attach(&scheduler)?;
         let crew = Crew::new(self.workers);
         scheduler.join_crew(crew.clone(), 0);
         // From here on, dropping the runtime undoes what was done.
@@ -221,6 +290,17 @@ impl Builder {
         let mut config = self.stacks.clone()?;
         config.default_bytes = self.scheduler.stack_bytes;
         Some(config)
+    }
+
+    /// Lets those look at a worker's scheduler who shall.
+    pub(super) fn attach(&self, scheduler: &Scheduler) -> io::Result<()> {
+        if let Some(signal) = self.dump_signal {
+            on_signal::listen(scheduler, signal.number())?;
+        }
+        match &self.stalls {
+            Some(stalls) => watchdog::watch(scheduler, stalls.clone()),
+            None => Ok(()),
+        }
     }
 
     /// The scheduler's part, with what the environment says.

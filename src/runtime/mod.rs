@@ -94,9 +94,10 @@ pub fn run<T>(function: impl FnOnce() -> T) -> T {
 /// # Forking
 /// After fork(2) in a coroutine, the child has that coroutine and no other: those of its thread are
 /// abandoned, that is, never run and never dropped, and joining one gives
-/// [`Cancelled`](crate::task::Cancelled); other workers do not exist. Timers, descriptors, channels
-/// between new coroutines and blocking work can be used as before, and nothing that the child does
-/// reaches the parent's runtime. If the coroutine is not the root, the child exits when it has
+/// [`Cancelled`](crate::task::Cancelled); other workers do not exist. Timers, descriptors, blocking
+/// work, new coroutines and channels between those can be used as before, and nothing that the
+/// child does reaches the parent's runtime; locks and channels on which others may have been
+/// waiting cannot, as after any fork. If the coroutine is not the root, the child exits when it has
 /// ended, and what it has spawned with it. A runtime whose thread forks outside `run` has no
 /// coroutines in the child, and can run new ones.
 pub struct Runtime {

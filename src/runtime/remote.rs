@@ -64,20 +64,21 @@ impl<T> RemoteJoinHandle<T> {
     /// thread outside any runtime.
     ///
     /// # Errors
-    /// The payload of its panic; [`Cancelled`] also if the runtime ended before it did; a `String`
-    /// if no stack could be had for it.
+    /// The payload of its panic; [`Cancelled`] also if the runtime ended before it did, and in a
+    /// forked child if it was spawned before the fork; a `String` if no stack could be had for it.
     ///
     /// # Panics
     /// Unwinds when the caller is cancelled; the coroutine is then detached.
     pub fn join(self) -> thread::Result<T> {
-        let lock = self.packet.outcome();
         loop {
+            // The lock itself may be out of use: held by a thread that a forked child has not.
+            if self.packet.is_of_parent() {
+                return Err(Box::new(Cancelled));
+            }
+            let lock = self.packet.outcome();
             let mut outcome = lock.lock();
             if let Some(result) = outcome.result.take() {
                 return result;
-            }
-            if self.packet.is_of_parent() {
-                return Err(Box::new(Cancelled));
             }
             wait(lock, outcome, |outcome| &mut outcome.joiners, WaitKind::Join, 0, NEVER);
         }
@@ -94,7 +95,7 @@ impl<T> RemoteJoinHandle<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn is_finished(&self) -> bool {
-        self.packet.outcome().lock().finished || self.packet.is_of_parent()
+        self.packet.is_of_parent() || self.packet.outcome().lock().finished
     }
 
     /// Makes the coroutine's present wait and every later one end by unwinding. If it has not
@@ -108,6 +109,9 @@ impl<T> RemoteJoinHandle<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn cancel(&self) {
+        if self.packet.is_of_parent() {
+            return;
+        }
         let task = {
             let mut outcome = self.packet.outcome().lock();
             outcome.cancelled = true;
@@ -159,6 +163,10 @@ impl<F, T> Packet<F, T> {
     /// Ends it, and tells the joiner. The first result counts: a cancellation from outside may come
     /// while no stack is found.
     fn complete(&self, result: thread::Result<T>) {
+        if self.generation != fork::generation() {
+            // In a forked child: the joiners are not here, and their stacks may be in other use.
+            return drop(result);
+        }
         let mut outcome = self.outcome.lock();
         if outcome.finished {
             drop(outcome);
@@ -204,7 +212,11 @@ where
         let taken = self.closure.lock().take();
         let Some(closure) = taken else { return };
         let result = if self.begin() {
-            catch_unwind(AssertUnwindSafe(closure))
+            let result = catch_unwind(AssertUnwindSafe(closure));
+            if let (Err(_), Some(scheduler)) = (&result, Scheduler::current()) {
+                scheduler.note_failure(scheduler.current_task());
+            }
+            result
         } else {
             Err(drop_closure(closure))
         };

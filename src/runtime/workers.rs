@@ -121,6 +121,7 @@ impl Worker {
             stack::set_pool_config(config);
         }
         let scheduler = make_scheduler(self.builder.scheduler_config(), self.index)?;
+        self.builder.attach(&scheduler)?;
         scheduler.join_crew(self.crew.clone(), self.index);
         Ok(scheduler)
     }

@@ -60,6 +60,9 @@ pub(super) fn watch() -> io::Result<()> {
 }
 
 /// Called in the child, on its only thread, before fork(2) returns there.
+///
+/// # Safety
+/// Nothing but fork(2) calls it.
 unsafe extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     pool::reset_after_fork();
@@ -125,6 +128,7 @@ impl Scheduler {
         }
         // Direct switches read the queue only, but the loop has much to look at again.
         self.budget.set(0);
+        self.registration.forget_pins();
         let shared = &self.shared;
         shared.inbox.forget();
         shared.generation.store(generation(), Ordering::Relaxed);
@@ -137,7 +141,7 @@ impl Scheduler {
 
     /// Notes that the task's closure ended by a panic, should the exit status depend on it.
     #[cold]
-    pub(super) fn note_failure(&self, task: &Task) {
+    pub(crate) fn note_failure(&self, task: &Task) {
         if task.id == self.forked.survivor_id.get() {
             self.forked.survivor_panicked.set(true);
         }

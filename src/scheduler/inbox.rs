@@ -128,6 +128,11 @@ impl<B: Bell> Inbox<B> {
         Inbox { word: AtomicUsize::new(EMPTY), bell }
     }
 
+    /// Whether the consumer sleeps, as far as other threads can tell.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.word.load(Ordering::Relaxed) == ASLEEP
+    }
+
     /// The bell, for the consumer to wait on.
     pub(crate) fn bell(&self) -> &B {
         &self.bell

@@ -2,6 +2,7 @@
 //! whose stack is whose.
 
 use super::task::{State, Task, flag};
+use super::wait::WaitKind;
 use super::{Scheduler, saver};
 use crate::arch::{self, Context};
 use crate::stack::overflow::Whose;
@@ -11,6 +12,7 @@ use std::fmt::{self, Write};
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 /// Something to do on the loop's stack for a task, which goes on afterwards.
@@ -113,6 +115,18 @@ impl Scheduler {
         }
     }
 
+    /// Has a dump made if a signal asked for it.
+    #[inline(always)]
+    pub(super) fn answer_dump_request(&self) {
+        let wants_dump = &self.registration.entry().wants_dump;
+        if wants_dump.load(Ordering::Relaxed) {
+            wants_dump.store(false, Ordering::Relaxed);
+            if let Some(answer) = self.on_dump_request.get() {
+                answer(self);
+            }
+        }
+    }
+
     /// Timers that are set.
     pub(crate) fn timers_armed(&self) -> usize {
         // SAFETY: a short look at the thread's own wheel.
@@ -182,7 +196,7 @@ impl Task {
     }
 
     /// Writes the task's number and name: `coroutine 7 'parser'`. Allocates nothing.
-    fn write_name(&self, to: &mut dyn Write) -> fmt::Result {
+    pub(crate) fn write_name(&self, to: &mut dyn Write) -> fmt::Result {
         write!(to, "coroutine {}", self.id)?;
         match self.extra().and_then(|extra| extra.name.as_deref()) {
             Some(name) => write!(to, " '{name}'"),
@@ -214,3 +228,66 @@ pub(super) fn describe(whose: Whose, stack: &Range<usize>, to: &mut dyn Write) -
     to.write_str("a Coroutine that was resumed by ")?;
     task.write_name(to)
 }
+
+/// A wait's name.
+pub(crate) const fn words(kind: WaitKind) -> &'static str {
+    match kind {
+        WaitKind::None => "nothing",
+        WaitKind::Park => "unpark",
+        WaitKind::Sleep => "sleep",
+        WaitKind::Read => "reading",
+        WaitKind::Write => "writing",
+        WaitKind::Join => "join",
+        WaitKind::Scope => "the coroutines of a scope",
+        WaitKind::Mutex => "mutex",
+        WaitKind::RwLock => "read-write lock",
+        WaitKind::Condvar => "condition variable",
+        WaitKind::Semaphore => "semaphore",
+        WaitKind::Barrier => "barrier",
+        WaitKind::WaitGroup => "wait group",
+        WaitKind::Once => "once cell",
+        WaitKind::Notify => "notify",
+        WaitKind::Receive => "channel receive",
+        WaitKind::Send => "channel send",
+        WaitKind::Select => "select",
+        WaitKind::Watch => "watch",
+        WaitKind::Blocking => "blocking call",
+        WaitKind::Shutdown => "the end of all coroutines",
+    }
+}
+
+/// The names of all waits by the number of their kind, for debuggers.
+pub(super) static WAIT_WORDS: [&str; WAIT_KINDS.len()] = {
+    let mut all = [""; WAIT_KINDS.len()];
+    let mut number = 0;
+    while number < all.len() {
+        assert!(WAIT_KINDS[number] as usize == number, "the kinds are listed in their order");
+        all[number] = words(WAIT_KINDS[number]);
+        number += 1;
+    }
+    all
+};
+
+const WAIT_KINDS: [WaitKind; 21] = [
+    WaitKind::None,
+    WaitKind::Park,
+    WaitKind::Sleep,
+    WaitKind::Read,
+    WaitKind::Write,
+    WaitKind::Join,
+    WaitKind::Scope,
+    WaitKind::Mutex,
+    WaitKind::RwLock,
+    WaitKind::Condvar,
+    WaitKind::Semaphore,
+    WaitKind::Barrier,
+    WaitKind::WaitGroup,
+    WaitKind::Once,
+    WaitKind::Notify,
+    WaitKind::Receive,
+    WaitKind::Send,
+    WaitKind::Select,
+    WaitKind::Watch,
+    WaitKind::Blocking,
+    WaitKind::Shutdown,
+];

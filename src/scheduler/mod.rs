@@ -22,25 +22,29 @@
 //! | `crew.rs` | the workers of a runtime, and closures that none has started |
 //! | `fork.rs` | what becomes of a scheduler in a forked child |
 //! | `wait.rs` | queues of waiters, usable across threads |
+//! | `biased.rs` | the lock around state that mostly stays on one thread |
 //! | `selection.rs` | waiting in several queues for the first to notify |
 //! | `readiness.rs` | waiting for a descriptor |
 //! | `inbox.rs` | what other threads ask of this one |
 //! | `pool.rs` | the process's threads for blocking work |
+//! | `registry.rs` | all schedulers, for debuggers and signal handlers |
 //! | `look.rs` | what dumps and reports see of the tasks |
 //! | `unwind.rs` | the panics that end waits early |
 //!
-//! Invariants: tasks never leave their thread, and nothing in here but `inbox.rs`, `crew.rs`,
-//! `pool.rs`, `wait.rs` and `selection.rs` is touched by another one. The root task runs on the
-//! thread's own stack; the loop has a stack of its own, so that no task's stack is in use while it
-//! works.
+//! Invariants: tasks never leave their thread, and nothing in here but `biased.rs`,
+//! `crew.rs`, `inbox.rs`, `pool.rs`, `selection.rs` and `wait.rs` is touched by another one. The
+//! root task runs on the thread's own stack; the loop has a stack of its own, so that no task's
+//! stack is in use while it works.
 
+pub(crate) mod biased;
 pub(crate) mod crew;
 pub(crate) mod fork;
 pub(crate) mod inbox;
-mod look;
+pub(crate) mod look;
 pub(crate) mod pool;
 mod queue;
 pub(crate) mod readiness;
+pub(crate) mod registry;
 mod root;
 pub(crate) mod saver;
 pub(crate) mod selection;
@@ -66,7 +70,8 @@ use crate::timer::Wheel;
 use inbox::{Inbox, Message};
 use queue::RunQueue;
 use slots::Slots;
-use std::cell::{Cell, UnsafeCell};
+use std::any::Any;
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -146,7 +151,8 @@ impl Remote {
 pub(crate) struct Counters {
     pub(crate) spawned: Cell<u64>,
     pub(crate) completed: Cell<u64>,
-    pub(crate) switches: Cell<u64>,
+    /// Other threads may look at this one.
+    pub(crate) switches: AtomicU64,
     pub(crate) turns: Cell<u64>,
     pub(crate) polls: Cell<u64>,
     pub(crate) sleeps: Cell<u64>,
@@ -159,6 +165,15 @@ pub(crate) struct Counters {
 #[inline(always)]
 pub(crate) fn count(counter: &Cell<u64>) {
     counter.set(counter.get() + 1);
+}
+
+impl Scheduler {
+    /// Notes that a task is entered.
+    #[inline(always)]
+    fn count_switch(&self) {
+        let switches = &self.counters.switches;
+        switches.store(switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
 }
 
 /// How a scheduler is set up.
@@ -184,6 +199,12 @@ impl Default for SchedulerConfig {
 
 /// One thread's scheduler. Pinned: tasks point at it.
 pub(crate) struct Scheduler {
+    /// A helper from above that looks at the scheduler, and ends before anything of it does.
+    pub(crate) companion: RefCell<Option<Box<dyn Any>>>,
+    /// Called in the loop when a signal asked for a dump.
+    pub(crate) on_dump_request: Cell<Option<fn(&Scheduler)>>,
+    /// Ends before what it shows.
+    pub(crate) registration: registry::Registration,
     /// The running task; null while the loop runs.
     current: Cell<*const Task>,
     queue: RunQueue,
@@ -257,7 +278,11 @@ impl Scheduler {
             thread_id: AtomicI32::new(sys::thread::gettid()),
             generation: AtomicU32::new(fork::generation()),
         });
+        let registration = registry::Registration::new(&shared);
         let scheduler = Box::new(Scheduler {
+            companion: RefCell::new(None),
+            on_dump_request: Cell::new(None),
+            registration,
             current: Cell::new(std::ptr::null()),
             queue: RunQueue::new().map_err(|_| SchedulerError::Memory)?,
             budget: Cell::new(0),
@@ -284,6 +309,7 @@ impl Scheduler {
             loop_stack,
         });
         scheduler.prepare_loop();
+        scheduler.registration.publish(&scheduler);
         stack::overflow::set_describe(look::describe);
         Ok(scheduler)
     }

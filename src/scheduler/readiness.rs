@@ -213,7 +213,13 @@ impl Registration {
         loop {
             let woken = scheduler.park(kind, deadline_ns);
             if waiter.is_notified() {
-                return self.check_open();
+                self.check_open()?;
+                // SAFETY: the reactor is borrowed for this call only.
+                return match unsafe { (*reactor).knows(token) } {
+                    true => Ok(()),
+                    // Closed behind our back: the number is somebody else's.
+                    false => Err(io::Error::from_raw_os_error(sys::socket::BAD_DESCRIPTOR)),
+                };
             }
             if woken == Woken::Ready {
                 continue;
@@ -235,8 +241,12 @@ impl Registration {
             }
         }
         self.end(true);
-        // SAFETY: the reactor is borrowed for this call only.
-        let token = unsafe { (*scheduler.reactor.get()).register(&scheduler.shared.epoll, fd)? };
+        // SAFETY: the reactor is borrowed for this call only. Whoever waits for the former owner of
+        // the number is of this thread, and out of every queue when we are told.
+        let token = unsafe {
+            let displaced = |link| wait::notify_link(link);
+            (*scheduler.reactor.get()).register(&scheduler.shared.epoll, fd, displaced)?
+        };
         *self.place.borrow_mut() = Some(Place { token, fd, home: scheduler.shared.clone() });
         Ok(token)
     }
@@ -247,7 +257,9 @@ impl Registration {
     fn end(&self, stays_open: bool) {
         let here = self.here().map(|(scheduler, _)| scheduler);
         let Some(place) = self.place.borrow_mut().take() else { return };
-        if stays_open && !place.home.is_of_parent() {
+        // SAFETY: the reactor is borrowed for this call only.
+        let is_lost = |it: &Scheduler| unsafe { !(*it.reactor.get()).knows(place.token) };
+        if stays_open && !place.home.is_of_parent() && !here.is_some_and(is_lost) {
             // ENOENT and EBADF mean that there is nothing to end.
             let _ = place.home.epoll.delete(place.fd);
         }

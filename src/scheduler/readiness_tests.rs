@@ -112,9 +112,9 @@ fn deadlines_of_the_wait_and_of_the_scope_differ_in_their_error() {
         let soon = || sys::clock::monotonic_ns() + 1_000_000;
         let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         let wait = |scope_ns, own_ns| {
-            task.extra_or_default().scope_deadline_ns = scope_ns;
+            task.change_extra(|extra| extra.scope_deadline_ns = scope_ns);
             let waited = place.run(near.as_raw_fd(), Direction::Read, || own_ns, empty);
-            task.extra_or_default().scope_deadline_ns = None;
+            task.change_extra(|extra| extra.scope_deadline_ns = None);
             waited.map_err(|error| error.kind())
         };
         assert_eq!(wait(None, soon()), Err(io::ErrorKind::WouldBlock));
@@ -122,9 +122,9 @@ fn deadlines_of_the_wait_and_of_the_scope_differ_in_their_error() {
         assert_eq!(wait(Some(NEVER - 1), soon()), Err(io::ErrorKind::WouldBlock));
         assert_eq!(wait(Some(soon()), NEVER - 1), Err(io::ErrorKind::TimedOut));
         let pause = |scope_ns, own_ns| {
-            task.extra_or_default().scope_deadline_ns = scope_ns;
+            task.change_extra(|extra| extra.scope_deadline_ns = scope_ns);
             let waited = retry(|| own_ns, empty);
-            task.extra_or_default().scope_deadline_ns = None;
+            task.change_extra(|extra| extra.scope_deadline_ns = None);
             waited.map_err(|error| error.kind())
         };
         assert_eq!(pause(None, soon()), Err(io::ErrorKind::WouldBlock));

@@ -31,6 +31,7 @@ impl Scheduler {
         let root = Task::root(self, self.next_id());
         self.root.set(&raw const root);
         self.current.set(&raw const root);
+        self.count_switch();
         self.entered_panicking.set(thread::panicking());
         let _leave = Leave { scheduler: self, outer: CURRENT.replace(self) };
         function()
@@ -91,6 +92,13 @@ struct Leave<'a> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
+        let root = self.scheduler.root.get();
+        let in_place = self.scheduler.current.get() == root
+            && std::ptr::eq(CURRENT.get(), self.scheduler)
+            && !root.is_null();
+        if !in_place {
+            left_elsewhere();
+        }
         let root = self.scheduler.current_task();
         if root.extra().is_some() {
             spawn::drop_extra(root);
@@ -99,6 +107,17 @@ impl Drop for Leave<'_> {
         self.scheduler.current.set(std::ptr::null());
         CURRENT.set(self.outer);
     }
+}
+
+/// Ends the process: the frame of `enter` is left by another task than the one that entered it, so
+/// that the root task would be gone while it waits.
+#[cold]
+fn left_elsewhere() -> ! {
+    eprintln!(
+        "cove: a Coroutine that suspended inside a runtime's `run` was resumed or dropped outside \
+         it. Aborting."
+    );
+    std::process::abort()
 }
 
 impl Task {

@@ -8,14 +8,19 @@
 //!                      huge pages, because at that size faults and misses of the address cache
 //!                      would cost more than anything else done to a piece
 //!   larger pieces      straight from the allocator
+//!   reserve            given back to the allocator when that has nothing left, and taken again
+//!                      before anything else is: so what must be allocated to raise and to report
+//!                      the shortage, and by destructors, finds memory
 //! ```
 //!
 //! One per thread. Its chunks go back when the last piece has come home; a thread that ends with
 //! pieces abroad leaves its chunks to them.
 
+use crate::stack::StackError;
 use crate::sys;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::UnsafeCell;
+use std::io::ErrorKind;
 use std::ptr::NonNull;
 
 /// The alignment of every piece, and the step between sizes.
@@ -32,6 +37,10 @@ const CHUNKS_SMALL: usize = 8;
 
 /// A large chunk; a multiple of the size of a huge page, and so aligned.
 const CHUNK_LARGE: Layout = layout(32 << 20, 2 << 20);
+
+/// The memory that is kept for times without any: below the size from which the allocator maps, so
+/// that what is given back serves small requests.
+const RESERVE: Layout = layout(64 << 10, ALIGN);
 
 const fn layout(bytes: usize, align: usize) -> Layout {
     match Layout::from_size_align(bytes, align) {
@@ -80,6 +89,8 @@ struct Saver {
     cut: *mut u8,
     left: usize,
     chunks: Vec<Chunk>,
+    /// The reserve, or null.
+    reserve: *mut u8,
     /// Bytes handed out.
     used_bytes: usize,
 }
@@ -92,6 +103,12 @@ thread_local! {
 #[inline(always)]
 pub(super) fn take(bytes: usize) -> Option<NonNull<u8>> {
     with(|saver| saver.take(bytes)).flatten()
+}
+
+/// Why `take` found no memory, as far as the limits tell.
+#[cold]
+pub(super) fn shortage() -> StackError {
+    StackError::diagnose(CHUNK.size(), &ErrorKind::OutOfMemory.into())
 }
 
 /// Takes back a piece of `bytes` bytes. If the thread is ending, the piece's chunk has been left to
@@ -124,6 +141,7 @@ impl Saver {
             cut: std::ptr::null_mut(),
             left: 0,
             chunks: Vec::new(),
+            reserve: std::ptr::null_mut(),
             used_bytes: 0,
         }
     }
@@ -149,8 +167,10 @@ impl Saver {
 
     fn cut(&mut self, bytes: usize) -> Option<NonNull<u8>> {
         if self.left < bytes {
-            self.chunks.try_reserve(1).ok()?;
-            let chunk = Chunk::new(self.chunks.len())?;
+            let chunk = self.allocate(|chunks| {
+                chunks.try_reserve(1).ok()?;
+                Chunk::new(chunks.len())
+            })?;
             self.recycle_rest();
             (self.cut, self.left) = (chunk.start.as_ptr(), chunk.layout.size());
             self.chunks.push(chunk);
@@ -193,9 +213,32 @@ impl Saver {
     #[cold]
     fn take_large(&mut self, bytes: usize) -> Option<NonNull<u8>> {
         // SAFETY: the layout has a size.
-        let piece = NonNull::new(unsafe { alloc(large(bytes)) })?;
+        let piece = self.allocate(|_| NonNull::new(unsafe { alloc(large(bytes)) }))?;
         self.used_bytes += bytes;
         Some(piece)
+    }
+
+    /// Takes something from the allocator, if the reserve can be held or taken again; when there is
+    /// nothing, the reserve goes back.
+    #[cold]
+    fn allocate<R>(&mut self, take: impl FnOnce(&mut Vec<Chunk>) -> Option<R>) -> Option<R> {
+        if self.reserve.is_null() {
+            // SAFETY: the layout has a size.
+            self.reserve = unsafe { alloc(RESERVE) };
+        }
+        let taken = if self.reserve.is_null() { None } else { take(&mut self.chunks) };
+        if taken.is_none() {
+            self.release_reserve();
+        }
+        taken
+    }
+
+    fn release_reserve(&mut self) {
+        let reserve = std::mem::replace(&mut self.reserve, std::ptr::null_mut());
+        if !reserve.is_null() {
+            // SAFETY: taken by `allocate` with this layout, and used for nothing.
+            unsafe { dealloc(reserve, RESERVE) };
+        }
     }
 
     /// Gives the chunks back, since nothing in them is used. One stays, so that a single coroutine
@@ -216,6 +259,7 @@ impl Saver {
 
 impl Drop for Saver {
     fn drop(&mut self) {
+        self.release_reserve();
         if self.used_bytes == 0 {
             for chunk in self.chunks.drain(..) {
                 // SAFETY: nothing in any chunk is used.

@@ -17,7 +17,7 @@
 //! (timer, waiter, closure, result) lies in the task's block, not here.
 //!
 //! If there is no memory for the copy, the owner cannot be put away; it is then unwound where it
-//! lies, and its `join` brings back the error. Nothing else is lost.
+//! lies, before anyone else runs, and its `join` brings back `Evicted`. Nothing else is lost.
 //!
 //! In checking mode (`Builder::check_shared_stacks`) every task gets a stack of its own, which is
 //! inaccessible while the task does not run: a pointer into a stack that would have been swapped
@@ -39,6 +39,10 @@ pub(crate) struct SharedStack {
 }
 
 impl SharedStack {
+    /// Where a debugger finds the end of the stack.
+    pub(super) const TOP_OFFSET: usize =
+        std::mem::offset_of!(SharedStack, stack) + Stack::TOP_OFFSET;
+
     /// The lowest and the end address of its usable bytes.
     pub(crate) fn bounds(&self) -> (usize, usize) {
         (self.stack.limit().as_ptr() as usize, self.stack.top().as_ptr() as usize)
@@ -99,14 +103,15 @@ impl Scheduler {
         let count_max = self.config.shared_stacks.max(1);
         let place = shared.next % count_max;
         if place == shared.stacks.len() {
-            shared.stacks.try_reserve(1).map_err(|_| spawn::out_of_memory())?;
+            shared.stacks.try_reserve(1).map_err(|_| spawn::no_table(place))?;
             shared.stacks.push(make(bytes)?);
         }
         shared.next = (place + 1) % count_max;
         Ok(shared.stacks[place])
     }
 
-    /// Brings a task's stack in. None if the stack cannot be had now; the task is queued again.
+    /// Brings a task's stack in, and tells whom to enter: the task; or, if it must wait for the
+    /// stack and is queued again, the present owner, which is to unwind, or nobody.
     pub(super) fn bring_in<'a>(&self, task: &'a Task) -> Option<&'a Task> {
         count(&self.counters.swaps);
         // SAFETY: only tasks on shared stacks are ever away.
@@ -119,9 +124,8 @@ impl Scheduler {
         // SAFETY: an owner is live: it gives the stack up when it ends.
         if let Some(owner) = unsafe { shared.owner.get().as_ref() } {
             if !std::ptr::eq(owner, task) && !put_away(owner, shared) {
-                self.evict(owner);
                 self.queue.push(task);
-                return None;
+                return self.evict(owner);
             }
         }
         shared.owner.set(task);
@@ -139,12 +143,18 @@ impl Scheduler {
         Some(task)
     }
 
-    /// Unwinds a task whose stack found no memory to be put away to.
+    /// Unwinds a task whose stack found no memory to be put away to: at once, so that those who
+    /// want the stack do not all fail in turn. One that is in the queue already unwinds at its next
+    /// wait.
     #[cold]
-    fn evict(&self, owner: &Task) {
+    fn evict<'a>(&self, owner: &'a Task) -> Option<&'a Task> {
         owner.set(flag::CANCEL | flag::EVICTED);
         owner.clear(flag::MASKED);
-        self.wake(owner, Woken::Cancelled);
+        if owner.state.get() != State::Parked {
+            return None;
+        }
+        owner.woken.set(Woken::Cancelled);
+        Some(owner)
     }
 
     /// An ended task gives up its shared stack.
@@ -202,6 +212,7 @@ fn put_away(owner: &Task, shared: &SharedStack) -> bool {
         parked_elsewhere(owner);
     }
     let Some(saved) = saver::take(top - sp) else { return false };
+    sys::checkers::allow_all(sp..top);
     // SAFETY: the bytes between a suspended task's stack pointer and the top are its frames; the
     // buffer has just that size. We run on the loop's stack.
     unsafe { std::ptr::copy_nonoverlapping(sp as *const u8, saved.as_ptr(), top - sp) };
@@ -217,6 +228,7 @@ fn put_away(owner: &Task, shared: &SharedStack) -> bool {
 fn restore(task: &Task, shared: &SharedStack, saved: NonNull<u8>) {
     let (_, top) = shared.bounds();
     let sp = arch::stack_pointer(task.context.get()) as usize;
+    sys::checkers::allow_all(sp..top);
     // SAFETY: saved by `put_away` from this very range; nobody owns the stack now.
     unsafe { std::ptr::copy_nonoverlapping(saved.as_ptr(), sp as *mut u8, top - sp) };
     saver::give(saved, top - sp);

@@ -12,8 +12,8 @@ use std::collections::TryReserveError;
 /// aligned, so their addresses are even.
 const FREE: usize = 1;
 
-/// A table of so many slots gets huge pages: tasks end in any order, and each access to a large table
-/// would miss the address cache.
+/// A table of so many slots gets huge pages: tasks end in any order, and each access to a large
+/// table would miss the address cache.
 const HUGE_MIN: usize = 1 << 19;
 
 /// The size of a huge page, or a part of it.
@@ -30,6 +30,9 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// Where a debugger finds the vector.
+    pub(super) const ENTRIES_OFFSET: usize = std::mem::offset_of!(Slots, entries);
+
     pub(crate) const fn new() -> Slots {
         Slots { entries: Vec::new(), free: NONE, live: 0 }
     }

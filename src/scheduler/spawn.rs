@@ -10,8 +10,9 @@ use super::{Scheduler, count, saver, unwind};
 use crate::arch::{self, Context, Entry};
 use crate::stack::{self, Stack, StackError};
 use crate::timer::Timer;
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::cell::{Cell, UnsafeCell};
+use std::io::ErrorKind;
 use std::mem::{ManuallyDrop, align_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -105,9 +106,9 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
             if begin(&*task.cast::<Task>()) {
                 let payload = Self::payload(&*task.cast::<Task>());
                 let closure = ManuallyDrop::take(&mut (*payload).closure);
-                let result = catch_unwind(AssertUnwindSafe(|| R::keep(closure())));
-                if result.is_err() {
-                    note_failure();
+                let mut result = catch_unwind(AssertUnwindSafe(|| R::keep(closure())));
+                if let Err(payload) = &mut result {
+                    note_failure(payload);
                 }
                 (*Self::payload(current())).result = ManuallyDrop::new(result);
             }
@@ -216,8 +217,9 @@ impl Scheduler {
         let slots = self.slots.get();
         // SAFETY: the table is borrowed for short calls that run nothing of the user's.
         unsafe {
-            (*slots).reserve().map_err(|_| out_of_memory())?;
-            self.queue.reserve((*slots).len() + 2).map_err(|_| out_of_memory())?;
+            let tasks = (*slots).len() + 2;
+            (*slots).reserve().map_err(|_| no_table(tasks))?;
+            self.queue.reserve(tasks).map_err(|_| no_table(tasks))?;
         }
         let (block, home, context, flags) =
             self.place::<Block<F, T, R>>(&options, stack_bytes, Block::<F, T, R>::main)?;
@@ -245,7 +247,7 @@ impl Scheduler {
             (*block.as_ptr()).payload.get().cast::<F>().write(closure);
             let task = &(*block.as_ptr()).task;
             if options.name.is_some() {
-                task.extra_or_default().name = options.name;
+                task.change_extra(|extra| extra.name = options.name);
             }
             (*slots).insert(task);
             self.queue.push(task);
@@ -284,7 +286,7 @@ impl Scheduler {
     fn place_shared<B>(&self, flags: u8) -> Result<(NonNull<B>, Home, Context, u8), StackError> {
         let stack = self.shared_stack()?;
         assert!(align_of::<B>() <= saver::ALIGN, "over-aligned closure or result");
-        let block = saver::take(size_of::<B>()).ok_or_else(out_of_memory)?;
+        let block = saver::take(size_of::<B>()).ok_or_else(saver::shortage)?;
         let checked = if self.config.check_shared_stacks { flag::CHECKED } else { 0 };
         let home = Home { shared: SharedHome { stack, saved: std::ptr::null_mut() } };
         Ok((block.cast(), home, Context::NONE, flags | checked | flag::SHARED | flag::AWAY))
@@ -318,9 +320,10 @@ impl Scheduler {
     }
 }
 
-/// The error of a table or block, not a stack, that found no memory.
-pub(super) fn out_of_memory() -> StackError {
-    StackError::Memory { bytes: size_of::<Task>() }
+/// The error of a table for so many tasks that found no memory to double its size.
+#[cold]
+pub(super) fn no_table(tasks: usize) -> StackError {
+    StackError::diagnose(2 * tasks * size_of::<*const Task>(), &ErrorKind::OutOfMemory.into())
 }
 
 /// As [`Scheduler::free`]; needs no scheduler.
@@ -367,6 +370,11 @@ unsafe fn end() -> ! {
     if !task.extra.get().is_null() {
         drop_extra(task);
     }
+    if !task.has_handle.get() {
+        // Here, not in the loop, since destructors may wait.
+        // SAFETY: the result is in place, and nobody will take it.
+        unsafe { (task.vtable.drop_result)(task) };
+    }
     // SAFETY: as the caller says; a task that runs has a live scheduler.
     unsafe { (*task.scheduler).finish(task) }
 }
@@ -378,13 +386,18 @@ fn current<'a>() -> &'a Task {
     unsafe { (*Scheduler::current_pointer()).current_task() }
 }
 
-/// Notes that the current task's closure has panicked.
+/// Notes that the current task's closure has panicked. If that is because its frames found no
+/// memory, the payload is to say so.
 #[cold]
 #[inline(never)]
-fn note_failure() {
+fn note_failure(payload: &mut Box<dyn Any + Send>) {
     let task = current();
     // SAFETY: a task's scheduler outlives it.
     unsafe { (*task.scheduler).note_failure(task) };
+    if task.has(flag::EVICTED) && payload.is::<unwind::Cancelled>() {
+        // Has no size, so that this allocates nothing.
+        *payload = Box::new(unwind::Evicted);
+    }
 }
 
 /// Drops coroutine-local variables, last made first, while the task can still run destructors, and
@@ -393,14 +406,14 @@ fn note_failure() {
 pub(super) fn drop_extra(task: &Task) {
     // A destructor may make variables that were not there before, but none anew; so this ends.
     loop {
-        let locals = &mut task.extra_or_default().locals;
-        let Some(local) = locals.iter_mut().rev().find_map(|(_, local)| local.take()) else {
-            break;
-        };
+        let last = task.change_extra(|extra| {
+            extra.locals.iter_mut().rev().find_map(|(_, local)| local.take())
+        });
+        let Some(local) = last else { break };
         drop(catch_unwind(AssertUnwindSafe(|| drop(local))));
     }
     let extra: *mut Extra = task.extra.replace(std::ptr::null_mut());
-    // SAFETY: made by `extra_or_default` from a box, and taken out of the task just now.
+    // SAFETY: made by `change_extra` from a box, and taken out of the task just now.
     drop(unsafe { Box::from_raw(extra) });
 }
 
@@ -426,6 +439,12 @@ impl RawHandle {
     fn is_abandoned(&self) -> bool {
         // SAFETY: a task that has not ended has a live scheduler.
         unsafe { (*self.task().scheduler).is_abandoned(self.task()) }
+    }
+
+    /// Whether the task can be waited for here: it has ended, or the runtime that runs it is the
+    /// one that is running on this thread.
+    pub(crate) fn is_within_reach(&self) -> bool {
+        self.is_finished() || std::ptr::eq(self.task().scheduler, Scheduler::current_pointer())
     }
 
     /// Whether the result has been taken.

@@ -5,9 +5,9 @@
 //! first, when an ended task's memory is to be given back, or when [`BUDGET`] direct switches have
 //! passed, after which timers, other threads and the kernel get their turn.
 
+use super::Scheduler;
 use super::task::{State, Task, Woken, flag};
 use super::wait::{NEVER, WaitKind};
-use super::{Scheduler, count};
 use crate::arch::{self, Context};
 use crate::sys;
 use std::mem::MaybeUninit;
@@ -106,9 +106,9 @@ impl Scheduler {
         unsafe { (*self.wheel.get()).cancel(NonNull::new_unchecked(task.timer.get())) };
     }
 
-    /// Whether, on a thread that is panicking, the current task may be the one that unwinds, so that
-    /// nothing else may run. Not if the thread was unwinding before it entered the runtime (to drop
-    /// it, say): then every task sees it panic anyway, and all run side by side.
+    /// Whether, on a thread that is panicking, the current task may be the one that unwinds, so
+    /// that nothing else may run. Not if the thread was unwinding before it entered the runtime (to
+    /// drop it, say): then every task sees it panic anyway, and all run side by side.
     #[cold]
     pub(crate) fn is_unwinding(&self) -> bool {
         !self.entered_panicking.get()
@@ -200,7 +200,7 @@ impl Scheduler {
     /// Notes that `task` runs from now on; its context is to be entered.
     #[inline(always)]
     pub(super) fn start(&self, task: &Task) -> Context {
-        count(&self.counters.switches);
+        self.count_switch();
         task.state.set(State::Running);
         self.current.set(task);
         task.context.get()

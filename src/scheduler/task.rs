@@ -195,14 +195,14 @@ impl Task {
         unsafe { &*waiter.as_ptr().byte_sub(offset_of!(Task, waiter)).cast::<Task>() }
     }
 
-    /// What few tasks need, made on first use.
-    pub(crate) fn extra_or_default(&self) -> &mut Extra {
+    /// Changes what few tasks need, made on first use. `change` must not come back here.
+    pub(crate) fn change_extra<R>(&self, change: impl FnOnce(&mut Extra) -> R) -> R {
         if self.extra.get().is_null() {
             self.extra.set(Box::into_raw(Box::default()));
         }
-        // SAFETY: set above or before; only the owning thread comes here, and no caller keeps the
-        // reference across a call that could come here again.
-        unsafe { &mut *self.extra.get() }
+        // SAFETY: set above or before; only the owning thread comes here, and nothing that `change`
+        // calls does, so that this is the only reference.
+        unsafe { change(&mut *self.extra.get()) }
     }
 
     /// What few tasks need, if this one has needed any of it.

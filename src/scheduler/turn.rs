@@ -7,8 +7,8 @@
 //!          other threads' messages, due timers, the kernel's events
 //!          a closure of this worker's queue is started
 //!          a task is ready?        ->  enter it (directly from task to task from then on)
-//!          nothing to do           ->  start a closure of another worker's queue, else sleep in epoll
-//!                                      until the next deadline or for ever
+//!          nothing to do           ->  start a closure of another worker's queue, else sleep in
+//!                                      epoll until the next deadline or for ever
 //! ```
 //!
 //! The kernel is asked only if a descriptor is registered, the clock only if a timer is armed.
@@ -50,6 +50,7 @@ impl Scheduler {
         }
         loop {
             self.receive();
+            self.answer_dump_request();
             self.fire_timers();
             let alone = !self.exclusive.get().is_null();
             if !alone {
@@ -194,11 +195,9 @@ impl Scheduler {
     fn free_ended(&self) {
         let ended = self.ended.replace(std::ptr::null());
         if !ended.is_null() {
-            // SAFETY: the task has left its stack for good, and no handle refers to it.
-            unsafe {
-                ((*ended).vtable.drop_result)(&*ended);
-                self.free(ended);
-            }
+            // SAFETY: the task has left its stack for good, after dropping its result, and no
+            // handle refers to it.
+            unsafe { self.free(ended) };
         }
     }
 }
@@ -218,10 +217,12 @@ unsafe extern "C" fn main(scheduler: *mut u8, _value: arch::Value) -> ! {
         if has_canaries {
             scheduler.budget.set(0);
         }
+        // Asked before: a root has perhaps returned, and another one stopped, when we are back.
+        let is_watched = has_canaries && task.private_stack().is_some();
         // SAFETY: the task is ready and its stack is in place; the loop is entered again through
         // the context saved here.
         unsafe { arch::switch(scheduler.loop_context.as_ptr(), context, 0) };
-        if has_canaries {
+        if is_watched {
             scheduler.check_canary(task);
         }
     }

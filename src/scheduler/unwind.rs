@@ -27,6 +27,27 @@ impl std::fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
+/// What the `join` of a coroutine on a shared stack brings back if there was no memory to keep its
+/// frames in while others used the stack; it was unwound from its wait then.
+///
+/// Its message says what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evicted;
+
+impl std::fmt::Display for Evicted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "no memory for the frames of a coroutine on a shared stack: free memory, raise the \
+             address space limit (ulimit -v, RLIMIT_AS; `prlimit --as=BYTES --pid={}`) if there is \
+             one, or use fewer coroutines or smaller frames",
+            std::process::id()
+        )
+    }
+}
+
+impl std::error::Error for Evicted {}
+
 /// What unwinds a wait up to the deadline scope that ran out.
 pub(crate) struct Expired;
 

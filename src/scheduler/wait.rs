@@ -18,6 +18,7 @@ use crate::list::{Link, Queue};
 use crate::primitive::{SpinGuard, SpinLock};
 use crate::sys;
 use std::cell::{Cell, UnsafeCell};
+use std::ops::DerefMut;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -275,7 +276,7 @@ impl WaitQueue {
     /// Takes the first waiter that can still be woken out of the queue, to be woken before the lock
     /// is opened. From here on its wait ends by that wake-up and by nothing else. The arms of
     /// selections that have been decided elsewhere leave the queue on the way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim(&mut self) -> Option<Claimed> {
         loop {
             let waiter = self.queue.pop_front()?.cast::<Waiter>();
@@ -371,7 +372,7 @@ pub(crate) unsafe fn notify_link(link: NonNull<Link>) {
 #[inline]
 unsafe fn notify(waiter: NonNull<Waiter>) -> Wakeup {
     // SAFETY: the waiter lies where its owner says. Nothing of it is touched once it is marked as
-    // notified, unless its owner is a task of this very thread.
+    // notified; but a selection stays until it has had the lock that is held here.
     unsafe {
         let target = match waiter.as_ref().owner {
             Owner::Task => {
@@ -387,7 +388,6 @@ unsafe fn notify(waiter: NonNull<Waiter>) -> Wakeup {
             }
             Owner::Foreign => waiter.cast::<ForeignWaiter>().as_ref().target.clone(),
             Owner::Arm => {
-                // Its selection stays until it has had the lock that is held here.
                 waiter.as_ref().notified.store(true, Ordering::Release);
                 waiter.cast::<ArmWaiter>().as_ref().wake();
                 return Wakeup { target: None };
@@ -395,6 +395,43 @@ unsafe fn notify(waiter: NonNull<Waiter>) -> Wakeup {
         };
         waiter.as_ref().notified.store(true, Ordering::Release);
         Wakeup { target: Some(target) }
+    }
+}
+
+/// A lock around the state of a primitive: what `wait` asks of it.
+pub(crate) trait Lock {
+    /// What the lock guards.
+    type State;
+    /// Access to it.
+    type Guard<'a>: DerefMut<Target = Self::State>
+    where
+        Self: 'a;
+
+    /// Takes the lock.
+    fn lock(&self) -> Self::Guard<'_>;
+}
+
+impl<L: Lock> Lock for Arc<L> {
+    type State = L::State;
+    type Guard<'a>
+        = L::Guard<'a>
+    where
+        L: 'a;
+
+    fn lock(&self) -> L::Guard<'_> {
+        L::lock(self)
+    }
+}
+
+impl<T> Lock for SpinLock<T> {
+    type State = T;
+    type Guard<'a>
+        = SpinGuard<'a, T>
+    where
+        T: 'a;
+
+    fn lock(&self) -> SpinGuard<'_, T> {
+        self.lock()
     }
 }
 
@@ -412,11 +449,11 @@ pub(crate) enum Waited {
 /// On a thread that runs no scheduler the thread itself waits. Unwinds when the task is cancelled
 /// or an enclosing deadline scope runs out, with the waiter out of the queue; a notification that
 /// has already come wins over both.
-#[inline]
-pub(crate) fn wait<T>(
-    lock: &SpinLock<T>,
-    guard: SpinGuard<'_, T>,
-    queue: impl Fn(&mut T) -> &mut WaitQueue,
+#[inline(always)]
+pub(crate) fn wait<L: Lock>(
+    lock: &L,
+    guard: L::Guard<'_>,
+    queue: impl Fn(&mut L::State) -> &mut WaitQueue,
     kind: WaitKind,
     token: u32,
     deadline_ns: u64,
@@ -425,27 +462,28 @@ pub(crate) fn wait<T>(
 }
 
 /// As [`wait`], and brings back what the notifier left in the token's place.
-#[inline]
-pub(crate) fn wait_for_answer<T>(
-    lock: &SpinLock<T>,
-    guard: SpinGuard<'_, T>,
-    queue: impl Fn(&mut T) -> &mut WaitQueue,
+#[inline(always)]
+pub(crate) fn wait_for_answer<L: Lock>(
+    lock: &L,
+    guard: L::Guard<'_>,
+    queue: impl Fn(&mut L::State) -> &mut WaitQueue,
     kind: WaitKind,
     token: u32,
     deadline_ns: u64,
 ) -> (Waited, u32) {
-    match Scheduler::current() {
+    // A closure that the loop drops has no task to park.
+    match Scheduler::current().filter(|scheduler| !scheduler.is_in_loop()) {
         Some(scheduler) => wait_task(scheduler, lock, guard, queue, kind, token, deadline_ns),
         None => wait_thread(lock, guard, queue, token, deadline_ns),
     }
 }
 
-#[inline]
-fn wait_task<T>(
+#[inline(always)]
+fn wait_task<L: Lock>(
     scheduler: &Scheduler,
-    lock: &SpinLock<T>,
-    mut guard: SpinGuard<'_, T>,
-    queue: impl Fn(&mut T) -> &mut WaitQueue,
+    lock: &L,
+    mut guard: L::Guard<'_>,
+    queue: impl Fn(&mut L::State) -> &mut WaitQueue,
     kind: WaitKind,
     token: u32,
     deadline_ns: u64,
@@ -457,34 +495,46 @@ fn wait_task<T>(
     unsafe { queue(&mut guard).push(waiter) };
     drop(guard);
     loop {
-        let woken = scheduler.park(kind, deadline_ns);
+        let woken = scheduler.park_here(kind, deadline_ns);
         if waiter.is_notified() {
             return (Waited::Notified, waiter.token.get());
         }
         if woken == Woken::Ready {
             continue;
         }
-        let mut guard = lock.lock();
-        // SAFETY: pushed to this queue above.
-        if !unsafe { queue(&mut guard).remove(waiter) } {
-            return (Waited::Notified, waiter.token.get());
-        }
-        drop(guard);
-        if woken == Woken::Cancelled {
-            unwind::cancelled();
-        }
-        if deadline_ns == NEVER || sys::clock::monotonic_ns() < deadline_ns {
-            unwind::expired();
-        }
-        return (Waited::TimedOut, token);
+        return (give_up(lock, queue, waiter, woken, deadline_ns), waiter.token.get());
     }
 }
 
+/// Ends a wait that was not notified in time: returns or unwinds, with the waiter out of the queue.
 #[cold]
-fn wait_thread<T>(
-    lock: &SpinLock<T>,
-    mut guard: SpinGuard<'_, T>,
-    queue: impl Fn(&mut T) -> &mut WaitQueue,
+fn give_up<L: Lock>(
+    lock: &L,
+    queue: impl Fn(&mut L::State) -> &mut WaitQueue,
+    waiter: &Waiter,
+    woken: Woken,
+    deadline_ns: u64,
+) -> Waited {
+    let mut guard = lock.lock();
+    // SAFETY: the caller has pushed it to this queue.
+    if !unsafe { queue(&mut guard).remove(waiter) } {
+        return Waited::Notified;
+    }
+    drop(guard);
+    if woken == Woken::Cancelled {
+        unwind::cancelled();
+    }
+    if deadline_ns == NEVER || sys::clock::monotonic_ns() < deadline_ns {
+        unwind::expired();
+    }
+    Waited::TimedOut
+}
+
+#[cold]
+fn wait_thread<L: Lock>(
+    lock: &L,
+    mut guard: L::Guard<'_>,
+    queue: impl Fn(&mut L::State) -> &mut WaitQueue,
     token: u32,
     deadline_ns: u64,
 ) -> (Waited, u32) {

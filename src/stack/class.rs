@@ -9,6 +9,7 @@
 //! A trim moves the border between cold and hot to the right; taking moves it to the left when the
 //! hot ones are used up. So trimming always finds the stacks that lay idle longest, in one piece.
 
+use std::io;
 use std::ptr::NonNull;
 
 use super::config::StackConfig;
@@ -135,8 +136,10 @@ impl Class {
     fn reserve_bookkeeping(&mut self, slots: usize) -> Result<(), StackError> {
         let wanted = self.slots + slots - self.free.len();
         let bytes = wanted * size_of::<RawStack>();
-        self.slabs.try_reserve(1).map_err(|_| StackError::Memory { bytes })?;
-        self.free.try_reserve(wanted).map_err(|_| StackError::Memory { bytes })
+        let slabs = self.slabs.try_reserve(1);
+        slabs
+            .and_then(|()| self.free.try_reserve(wanted))
+            .map_err(|_| StackError::diagnose(bytes, &io::ErrorKind::OutOfMemory.into()))
     }
 
     /// How many stacks may be given back until the free ones can hold more than `watermark` bytes,

@@ -9,6 +9,9 @@ use super::guard::map_count_max;
 use super::{STACK_BYTES_MAX, STACK_BYTES_MIN};
 use crate::sys::{limits, page_size};
 
+/// Allocators and the kernel round up what they are asked for, by less than this.
+const ROUNDING_BYTES: u64 = 1 << 20;
+
 /// A stack could not be had. Its message names the limit that was hit, its value, and how to raise
 /// it.
 ///
@@ -47,13 +50,15 @@ impl StackError {
     /// Finds out which limit made mapping `bytes` fail with `error`.
     ///
     /// Allocates nothing, since memory may be what is missing.
-    pub(super) fn diagnose(bytes: usize, error: &io::Error) -> StackError {
+    pub(crate) fn diagnose(bytes: usize, error: &io::Error) -> StackError {
         if error.kind() != io::ErrorKind::OutOfMemory {
             return StackError::Memory { bytes };
         }
         let used_bytes = address_space_used_bytes();
         match limits::address_space() {
-            Ok(Some(limit_bytes)) if used_bytes.saturating_add(bytes as u64) > limit_bytes => {
+            Ok(Some(limit_bytes))
+                if used_bytes.saturating_add(bytes as u64 + ROUNDING_BYTES) > limit_bytes =>
+            {
                 return StackError::AddressSpace { bytes, limit_bytes };
             }
             _ => {}

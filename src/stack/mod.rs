@@ -57,9 +57,11 @@ mod tests;
 pub use config::{Guard, StackConfig};
 pub use error::StackError;
 pub(crate) use guard::has_canaries;
+#[cfg(test)]
 pub(crate) use pool::{StackPool, StackStats};
 pub(crate) use private::Stack;
-pub(crate) use registry::{Location, locate};
+#[cfg(test)]
+pub(crate) use registry::locate;
 pub(crate) use slab::Slab;
 pub(crate) use thread::{set_pool_config, with_pool};
 

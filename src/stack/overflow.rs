@@ -333,17 +333,19 @@ pub(crate) fn abort_for_canary(stack: Range<usize>) -> ! {
 }
 
 /// Text for standard error, put together without memory.
-struct Text {
+pub(crate) struct Text {
     bytes: [u8; 1024],
     len: usize,
 }
 
 impl Text {
-    fn new() -> Text {
+    /// No text.
+    pub(crate) fn new() -> Text {
         Text { bytes: [0; 1024], len: 0 }
     }
 
-    fn flush(&mut self) {
+    /// Writes it out.
+    pub(crate) fn flush(&mut self) {
         signal::write_stderr(&self.bytes[..self.len]);
         self.len = 0;
     }

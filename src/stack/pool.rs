@@ -71,6 +71,7 @@ impl StackPool {
     }
 
     /// The size of a stack that nobody gave a size, in bytes.
+    #[cfg(test)]
     pub(crate) fn default_bytes(&self) -> usize {
         self.config.default_bytes_in_range()
     }

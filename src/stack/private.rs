@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use super::guard::say;
 use super::residency;
 use super::slab::{CACHE_LINE_BYTES, RawStack, Slab};
+use crate::sys::checkers::allow_all;
 
 /// A stack that is out of its pool. Two words, so that it may be stored in the control block that
 /// lies on it.
@@ -24,6 +25,9 @@ pub(crate) struct Stack {
 const _: () = assert!(size_of::<Stack>() == 16 && size_of::<Option<Stack>>() == 16);
 
 impl Stack {
+    /// Where a debugger finds the top.
+    pub(crate) const TOP_OFFSET: usize = std::mem::offset_of!(Stack, top);
+
     /// The address above the first usable byte, from where the stack grows down. Aligned to a cache
     /// line, and coloured: up to 23 lines below the end of a page.
     #[inline]
@@ -57,6 +61,7 @@ impl Stack {
     /// system call for each 2 MiB of stack, or page faults all over the stack where there is no
     /// mincore(2).
     pub(crate) fn high_water_bytes(&self) -> usize {
+        allow_all(self.bounds());
         // SAFETY: the bounds are those of a mapped stack of this thread.
         let deepest = unsafe { residency::lowest_nonzero(self.limit(), self.bytes()) };
         deepest.map_or(0, |address| self.top.as_ptr().addr() - address)
@@ -139,10 +144,16 @@ impl Drop for Stack {
     }
 }
 
-/// Where a tool that follows stacks (AddressSanitizer, valgrind) is to be told of a new one.
-#[inline]
-pub(super) fn stack_created(_stack: &Stack) {}
+/// Tells tools that follow stacks (AddressSanitizer, valgrind) of a new one.
+#[inline(always)]
+pub(super) fn stack_created(_stack: &Stack) {
+    #[cfg(any(cove_asan, cove_valgrind))]
+    crate::sys::checkers::stack_created(_stack.bounds());
+}
 
-/// Where such a tool is to be told that a stack is no longer one.
-#[inline]
-pub(super) fn stack_destroyed(_stack: &Stack) {}
+/// Tells such tools that a stack is no longer one.
+#[inline(always)]
+pub(super) fn stack_destroyed(_stack: &Stack) {
+    #[cfg(any(cove_asan, cove_valgrind))]
+    crate::sys::checkers::stack_destroyed(_stack.bounds());
+}

@@ -68,11 +68,13 @@ mod mutex;
 mod notify;
 mod once;
 mod once_cell;
+pub mod oneshot;
 mod poison;
 mod rwlock;
 pub mod select;
 mod semaphore;
 mod wait_group;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,7 @@ impl Interest {
     /// Report changes instead of states.
     pub(crate) const EDGE: Interest = Interest(libc::EPOLLET as u32);
     /// Report once, then stay silent until modified.
+    #[cfg(test)]
     pub(crate) const ONE_SHOT: Interest = Interest(libc::EPOLLONESHOT as u32);
 }
 
@@ -79,11 +80,6 @@ impl Readiness {
     /// Out-of-band data, or an exceptional condition.
     pub(crate) fn is_priority(self) -> bool {
         self.has(libc::EPOLLPRI)
-    }
-
-    /// The EPOLL bits as they came; numerically the same as poll(2)'s where both exist.
-    pub(crate) fn bits(self) -> u32 {
-        self.0
     }
 
     fn has(self, any: libc::c_int) -> bool {

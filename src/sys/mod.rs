@@ -12,11 +12,13 @@
 //! Nothing here knows of coroutines, and nothing here parks.
 
 mod address;
+pub(crate) mod checkers;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod file;
 pub(crate) mod limits;
+pub(crate) mod membarrier;
 pub(crate) mod mmap;
 pub(crate) mod process;
 pub(crate) mod real;

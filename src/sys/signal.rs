@@ -80,6 +80,7 @@ pub(crate) fn action_of(signal: c_int) -> io::Result<Action> {
 ///
 /// # Errors
 /// As [`install_handler`].
+#[cfg(test)]
 pub(crate) unsafe fn restore(signal: c_int, previous: &Action) -> io::Result<()> {
     // SAFETY: passed on to the caller.
     unsafe { exchange(signal, previous) }.map(drop)
@@ -262,6 +263,7 @@ impl SignalMask {
     }
 
     /// Whether `signal` is one of these.
+    #[cfg(test)]
     pub(crate) fn contains(&self, signal: c_int) -> bool {
         // SAFETY: the set is initialised, and is only read.
         unsafe { libc::sigismember(&raw const self.0, signal) == 1 }
@@ -279,6 +281,7 @@ impl SignalMask {
     ///
     /// # Errors
     /// None in practice.
+    #[cfg(test)]
     pub(crate) fn block(&self) -> io::Result<SignalMask> {
         self.apply(libc::SIG_BLOCK)
     }

@@ -38,6 +38,7 @@ pub(crate) fn stream(family: c_int) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// As [`stream`].
+#[cfg(test)]
 pub(crate) fn datagram(family: c_int) -> io::Result<OwnedFd> {
     create(family, libc::SOCK_DGRAM)
 }

@@ -1,10 +1,7 @@
 //! The calling thread: who it is, where it runs, where its stack lies.
 
-use super::{cvt, cvt_number};
+use super::cvt;
 use std::io;
-use std::mem::MaybeUninit;
-use std::ops::Range;
-use std::ptr;
 use std::thread::available_parallelism;
 
 /// The kernel's number of the calling thread.
@@ -89,31 +86,6 @@ pub(crate) fn errno_location() -> *mut i32 {
     unsafe { libc::__errno_location() }
 }
 
-/// The addresses of the calling thread's own stack, lowest first, without its guard.
-///
-/// The main thread's stack grows on demand; its range is what RLIMIT_STACK lets it become.
-///
-/// # Errors
-/// ENOMEM; ENOENT where /proc cannot be read (main thread only).
-pub(crate) fn current_stack_bounds() -> io::Result<Range<usize>> {
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: pthread_self always is a live thread, and the call initialises the attributes.
-    let got = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
-    cvt_number(got)?;
-    let (mut start, mut bytes) = (ptr::null_mut(), 0);
-    // SAFETY: the attributes were initialised by the call above, are read once, and are destroyed
-    // once.
-    let read = unsafe {
-        let read = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut bytes);
-        libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        read
-    };
-    cvt_number(read)?;
-    let start = start.addr();
-    assert!(start != 0 && start.checked_add(bytes).is_some(), "a stack is a range of addresses");
-    Ok(start..start + bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,22 +145,5 @@ mod tests {
         });
         assert!(cpu_count() >= 1);
         assert_eq!(os_error(pin_to_cpu(usize::MAX)), Some(libc::EINVAL));
-    }
-
-    #[test]
-    fn stack_bounds_hold_the_locals_of_this_thread() {
-        // Goal: the range is this thread's. Method: a local lies inside, the other thread's
-        // outside.
-        let local = 0_u8;
-        let bounds = current_stack_bounds().expect("bounds");
-        let local = (&raw const local).addr();
-        assert!(bounds.contains(&local));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let other = current_stack_bounds().expect("bounds");
-                assert!(!other.contains(&local));
-                assert!(other.end <= bounds.start || bounds.end <= other.start);
-            });
-        });
     }
 }

@@ -69,6 +69,9 @@ impl Builder {
     /// such coroutines fit into 4 GB. Each time two coroutines take turns on a stack, the frames of
     /// both are copied, so keep them small, and wait near the root.
     ///
+    /// If there is no memory to keep the frames in, the coroutine unwinds from its wait, and `join`
+    /// brings back [`Evicted`](super::Evicted).
+    ///
     /// # Errors
     /// As [`spawn`](Self::spawn).
     ///

@@ -21,7 +21,7 @@ mod join;
 mod scope;
 
 pub use crate::inspect::{CoroutineDump, Dump, Frame, StackDump, StackKind, State, dump};
-pub use crate::scheduler::unwind::Cancelled;
+pub use crate::scheduler::unwind::{Cancelled, Evicted};
 pub(crate) use blocking::blocking_io;
 pub use blocking::{BlockingLimits, blocking, configure_blocking, try_blocking};
 pub use builder::Builder;

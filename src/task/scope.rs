@@ -97,6 +97,9 @@ fn wait_for_all(scope: &Scope<'_, '_>, mut cancel: bool) -> (Option<Panic>, bool
         if cancel {
             cancel_all(scope, &child);
         }
+        if !child.raw.is_within_reach() {
+            left_elsewhere();
+        }
         while !child.raw.is_finished() {
             let wait = || {
                 child.raw.wait(WaitKind::Scope, NEVER);
@@ -112,6 +115,16 @@ fn wait_for_all(scope: &Scope<'_, '_>, mut cancel: bool) -> (Option<Panic>, bool
         }
         panicked |= child.panicked.get() && !child.raw.is_taken();
     }
+}
+
+/// Ends the process: the scope cannot wait for its children, and they must not outlive it.
+#[cold]
+fn left_elsewhere() -> ! {
+    eprintln!(
+        "cove: a Coroutine that suspended inside `cove::scope` was resumed or dropped outside the \
+         runtime of the scope's coroutines. Aborting."
+    );
+    std::process::abort()
 }
 
 fn cancel_all(scope: &Scope<'_, '_>, child: &Child) {

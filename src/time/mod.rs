@@ -6,8 +6,9 @@
 //! and is below 100 us on an idle one; half of that is the kernel's timer slack
 //! (`PR_SET_TIMERSLACK` in prctl(2)).
 //!
-//! The runtime's unit is nanoseconds of the monotonic clock. An `Instant` is turned into them by one
-//! moment that was read on both clocks, on `Instant`'s first, so that the result is never early.
+//! The runtime's unit is nanoseconds of the monotonic clock. An `Instant` is turned into them by
+//! one moment that was read on both clocks, on `Instant`'s first, so that the result is never
+//! early.
 
 mod interval;
 mod timeout;

@@ -313,3 +313,27 @@ fn a_scope_outside_a_runtime_panics() {
     // Goal: no scope that silently does not bound. Method: open one on a plain thread.
     let _ = timeout(LONG, || ());
 }
+
+#[test]
+fn scope_that_is_left_elsewhere_does_not_touch_its_task() {
+    // Goal: a bare coroutine may suspend inside a scope and be resumed when the task that opened it
+    // is gone. Method: two tasks, one after the other on one stack; the later one stays unbounded.
+    use crate::coroutine::{Coroutine, Suspender};
+    crate::run(|| {
+        let opened = crate::spawn(|| {
+            let mut coroutine = Coroutine::new(|suspender: &Suspender<(), ()>, ()| {
+                let _ = timeout(ms(60_000), || suspender.suspend(()));
+            });
+            coroutine.resume(());
+            coroutine
+        });
+        let mut coroutine = opened.join().expect("no panic");
+        let other = crate::spawn(move || {
+            assert_eq!(deadline(), None);
+            coroutine.resume(());
+            assert!(coroutine.is_complete());
+            deadline()
+        });
+        assert_eq!(other.join().expect("no panic"), None);
+    });
+}

@@ -13,7 +13,6 @@
 //! ```
 
 use super::{Duration, Instant, nanoseconds_of, scheduler};
-use crate::scheduler::task::Task;
 use crate::scheduler::unwind::Expired;
 use crate::scheduler::wait::NEVER;
 use crate::sys;
@@ -124,8 +123,8 @@ fn scope<T>(deadline_ns: u64, function: impl FnOnce() -> T) -> Result<T, Elapsed
         return Ok(function());
     }
     let outcome = {
-        let _restore = Restore { task, outer_ns };
-        task.extra_or_default().scope_deadline_ns = Some(deadline_ns);
+        let _restore = Restore { task_id: task.id, outer_ns };
+        task.change_extra(|extra| extra.scope_deadline_ns = Some(deadline_ns));
         catch_unwind(AssertUnwindSafe(function))
     };
     match outcome {
@@ -138,14 +137,20 @@ fn scope<T>(deadline_ns: u64, function: impl FnOnce() -> T) -> Result<T, Elapsed
     }
 }
 
-/// Puts the outer scope's deadline back.
-struct Restore<'a> {
-    task: &'a Task,
+/// Puts the outer scope's deadline back: on the task that opened the scope, and on no other. A bare
+/// coroutine that suspends inside a scope may be resumed, or dropped, by somebody else, when that
+/// task may be gone.
+struct Restore {
+    task_id: u64,
     outer_ns: Option<u64>,
 }
 
-impl Drop for Restore<'_> {
+impl Drop for Restore {
     fn drop(&mut self) {
-        self.task.extra_or_default().scope_deadline_ns = self.outer_ns;
+        let Some(scheduler) = scheduler() else { return };
+        let task = scheduler.current_task();
+        if task.id == self.task_id {
+            task.change_extra(|extra| extra.scope_deadline_ns = self.outer_ns);
+        }
     }
 }

@@ -100,8 +100,8 @@ impl Model {
 }
 
 impl Model {
-    /// What the wheel may pop: the first to expire, or, once a cancelled timer has left its turn, any
-    /// that has expired.
+    /// What the wheel may pop: the first to expire, or, once a cancelled timer has left its turn,
+    /// any that has expired.
     fn pop(&mut self, popped: Option<usize>) -> Option<usize> {
         let place = match popped {
             Some(timer) if self.overtaken => {

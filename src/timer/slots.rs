@@ -14,8 +14,8 @@
 //! insertion, as long as nobody leaves by another way; after a cancellation members of
 //! other lanes may overtake.
 //!
-//! Invariant: a level's bit is set exactly while a lane of the slot has members, a lane's bit exactly
-//! while that lane has.
+//! Invariant: a level's bit is set exactly while a lane of the slot has members, a lane's bit
+//! exactly while that lane has.
 
 use super::TICK_BITS;
 use crate::list::{Link, List};

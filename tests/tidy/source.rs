@@ -25,7 +25,8 @@ pub(crate) struct Source<'a> {
 impl<'a> Source<'a> {
     pub(crate) fn new(path: &'a str, text: &'a str) -> Self {
         let mut tokens = tokens(text);
-        place_in_modules(&mut tokens, path.contains("tests"));
+        let is_test = path.contains("tests") || path.contains("/test_");
+        place_in_modules(&mut tokens, is_test);
         Source { path, lines: text.lines().collect(), tokens }
     }
 

@@ -38,14 +38,14 @@ fn unfinished_coroutine_unwinds_when_it_is_dropped() {
 #[test]
 fn unwinding_of_a_drop_is_not_reported() {
     // Goal: the panic hook sees nothing of it. Method: a child drops an unfinished coroutine, and
-    // its standard error is empty.
+    // its standard error tells of no panic.
     let output = in_child("dropping::unwinding_of_a_drop_is_not_reported", || {
         let mut coroutine =
             Coroutine::new(|suspender: &Suspender<(), ()>, ()| suspender.suspend(()));
         coroutine.resume(());
     });
     assert!(output.status.success(), "{output:?}");
-    assert!(output.stderr.is_empty(), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
 }
 
 #[test]
@@ -123,7 +123,9 @@ fn plain_suspend_that_cannot_return_aborts() {
     // drops a coroutine with such a destructor.
     let output = in_child("dropping::plain_suspend_that_cannot_return_aborts", || {
         let mut coroutine = Coroutine::new(|suspender: &Suspender<u32, u32>, first| {
-            let _suspends = OnDrop(|| drop(suspender.suspend(1)));
+            let _suspends = OnDrop(|| {
+                suspender.suspend(1);
+            });
             suspender.suspend(first);
         });
         coroutine.resume(0);
@@ -227,6 +229,11 @@ fn forgotten_coroutine_stays_as_it_is() {
 }
 
 #[test]
+#[allow(
+    clippy::drop_non_drop,
+    clippy::forget_non_drop,
+    reason = "what the scope lends has no destructor; that nothing happens is the point"
+)]
 fn scope_drops_its_coroutine_when_the_body_ends() {
     // Goal: borrowed things are free again after the scope. Method: by return, by panic, and with
     // the handle forgotten.

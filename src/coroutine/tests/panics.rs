@@ -90,7 +90,9 @@ fn destructor_of_a_panicking_thread_may_use_coroutines() {
     // begins there; afterwards, outside the panic, the first one goes on.
     fn numbers() -> Coroutine<(), u32, ()> {
         Coroutine::new(|suspender: &Suspender<(), u32>, ()| {
-            (0..).for_each(|n| suspender.suspend(n))
+            for n in 0.. {
+                suspender.suspend(n);
+            }
         })
     }
     let mut before = numbers();

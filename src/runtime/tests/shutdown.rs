@@ -41,8 +41,8 @@ fn dropping_ends_every_coroutine_of_every_worker() {
 
 #[test]
 fn closures_that_nobody_started_are_dropped_and_their_joins_cancelled() {
-    // Goal: no closure is lost in a queue or an inbox; handles outlive the runtime. Method: closures
-    // for a first worker that never runs, and for a runtime that is gone.
+    // Goal: no closure is lost in a queue or an inbox; handles outlive the runtime. Method:
+    // closures for a first worker that never runs, and for a runtime that is gone.
     let dropped = Dropped::default();
     let runtime = runtime(1);
     let handle = runtime.handle();
@@ -228,13 +228,13 @@ fn many_parked_coroutines_unwind_when_the_runtime_is_dropped() {
 }
 
 #[test]
-#[ignore = "takes gigabytes; by hand: cargo test --release --lib a_million_p -- --ignored --nocapture"]
+#[ignore = "takes gigabytes; by hand: cargo test --release --lib a_million_p -- --ignored"]
 fn a_million_parked_coroutines_unwind_in_bounded_memory() {
     // Goal: as above, with little memory beyond what they had. Method: a million, alone in the
     // process; the numbers are printed.
     for count in [200_000, 1_000_000] {
         let (passed, extra_bytes) = end_parked(count);
-        println!("{count}: {passed:?}, {} MiB on top at most", extra_bytes >> 20);
+        eprintln!("{count}: {passed:?}, {} MiB on top at most", extra_bytes >> 20);
         assert!(extra_bytes < 256 << 20);
     }
 }

@@ -174,13 +174,15 @@ fn dropping_a_runtime_while_the_thread_panics_unwinds_its_coroutines() {
             }));
             let dropped = of_coroutines.clone();
             drop(crate::spawn(move || {
-                struct Waits(super::Counted);
+                struct Waits {
+                    _dropped: super::Counted,
+                }
                 impl Drop for Waits {
                     fn drop(&mut self) {
                         crate::time::sleep(Duration::from_millis(2));
                     }
                 }
-                let _waits = Waits(dropped.guard());
+                let _waits = Waits { _dropped: dropped.guard() };
                 task::park();
             }));
             for _ in 0..4 {

@@ -142,7 +142,9 @@ fn thread_of_the_first_worker_does_not_wait_for_itself() {
     let count = Arc::new(AtomicUsize::new(0));
     for number in 0..2 * UNSTARTED_MAX + 10 {
         let count = count.clone();
-        let add = move || drop(count.fetch_add(1, Ordering::Relaxed));
+        let add = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
         drop(if number % 2 == 0 { handle.spawn(add) } else { handle.spawn_on(0, add) });
     }
     runtime.run(|| {

@@ -50,7 +50,7 @@ impl<T> Channel<T> {
         if let Err(value) = self.hand_over(&mut state, value) {
             state.queue.push(value);
         }
-        state.admit();
+        self.settle(&mut state);
         Ok(())
     }
 
@@ -61,9 +61,14 @@ impl<T> Channel<T> {
         if state.receiver_gone {
             return;
         }
+        self.settle(&mut state);
+    }
+
+    /// After a reservation has ended: whoever counted on it looks again.
+    fn settle(&self, state: &mut State<T>) {
         if state.bound == 0 {
-            // The receiver may be waiting for just this value.
-            state.receivers.wake_one();
+            // Who waits for a promise waits without a deadline.
+            state.receivers.wake_all();
         }
         state.admit();
     }

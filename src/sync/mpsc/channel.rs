@@ -9,9 +9,11 @@
 //! ```
 //!
 //! - **Handing over.** A sender that finds the receiver waiting claims it, puts the value into
-//!   `hand_over` and wakes it; the receiver takes the value without the lock. One lock is thus all
+//!   `handed` and wakes it; the receiver takes the value without the lock. One lock is thus all
 //!   that either side pays for a message. A claimed receiver always comes back for its value: a
-//!   notification wins over deadlines and cancellation.
+//!   notification wins over deadlines and cancellation. Several coroutines of one thread may share
+//!   the receiver; while one of them has yet to take what is in `handed`, others find theirs in the
+//!   queue. Who is woken takes whatever is there, or waits again.
 //! - **Offers.** A sender that must block leaves its value in `offers`, and waits in `offerers`,
 //!   in the same order. Who makes room moves the first offer up. A sender that stops waiting takes
 //!   its offer back if it is still there; whether it is decides between sent and not sent. An offer
@@ -24,9 +26,11 @@
 //! bound by a promise.
 
 use super::blocks::{Block, Blocks};
-use crate::primitive::{SpinGuard, SpinLock, UnsafeCell};
+use crate::primitive::{AtomicBool, Ordering, UnsafeCell};
+use crate::scheduler::biased::{BiasedGuard, BiasedLock};
 use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, Waited, wait};
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 use std::sync::mpsc::{RecvTimeoutError, TrySendError};
 
 /// The bound of a channel without one.
@@ -54,13 +58,16 @@ pub(super) struct State<T> {
 
 /// What the two ends of a channel point at.
 pub(super) struct Channel<T> {
-    pub(super) lock: SpinLock<State<T>>,
-    /// Written under the lock by who has claimed the receiver, then read by the receiver alone.
-    hand_over: UnsafeCell<Option<T>>,
+    pub(super) lock: BiasedLock<State<T>>,
+    /// A value for a receiver that was claimed. Full, it belongs to the thread that receives;
+    /// empty, to who holds the lock.
+    handed: UnsafeCell<MaybeUninit<T>>,
+    /// Whether `handed` is full.
+    is_handed: AtomicBool,
 }
 
 // SAFETY: values go from thread to thread, but are never shared: the lock guards the state, and
-// `hand_over` belongs to one thread at a time, as its comment says.
+// `handed` belongs to one thread at a time, as its comment says.
 unsafe impl<T: Send> Sync for Channel<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Channel<T> {}
@@ -101,6 +108,7 @@ impl<T> State<T> {
     }
 
     /// Takes the first offer, and tells its sender.
+    #[cold]
     fn accept_offer(&mut self) -> Option<T> {
         let (ticket, value) = self.offers.pop_front()?;
         if self.offerers.front_token() == Some(ticket) {
@@ -113,7 +121,7 @@ impl<T> State<T> {
     }
 
     /// Takes the next value.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self) -> Option<T> {
         match self.queue.pop() {
             Some(value) => {
@@ -127,11 +135,12 @@ impl<T> State<T> {
 
     /// On a channel without room: whether the receiver is to wait for a value that is promised,
     /// having won a waiting `select!` for it if need be.
-    #[inline]
+    #[inline(always)]
     fn has_promise(&mut self) -> bool {
         self.bound == 0 && (self.reserved > 0 || self.win_promise())
     }
 
+    #[cold]
     fn win_promise(&mut self) -> bool {
         let Some(arm) = self.arms.claim() else { return false };
         self.reserved += 1;
@@ -155,16 +164,22 @@ impl<T> Channel<T> {
             offerers: WaitQueue::new(),
             arms: WaitQueue::new(),
         };
-        Channel { lock: SpinLock::new(state), hand_over: UnsafeCell::new(None) }
+        let handed = UnsafeCell::new(MaybeUninit::uninit());
+        Channel { lock: BiasedLock::new(state), handed, is_handed: AtomicBool::new(false) }
     }
 
-    /// Gives the value to the receiver if that waits.
+    /// Gives the value to a receiver if one waits.
     #[inline(always)]
     pub(super) fn hand_over(&self, state: &mut State<T>, value: T) -> Result<(), T> {
         let Some(receiver) = state.receivers.claim() else { return Err(value) };
-        // SAFETY: the receiver is claimed, under the lock, and not woken yet: until then the cell
-        // is ours. It is empty: every receiver takes its value before it waits again.
-        self.hand_over.with_mut(|place| unsafe { place.write(Some(value)) });
+        if self.is_handed.load(Ordering::Acquire) {
+            // Several coroutines receive, and one is still to take its value.
+            state.queue.push(value);
+        } else {
+            // SAFETY: the cell is empty, so it belongs to who holds the lock.
+            self.handed.with_mut(|cell| unsafe { (*cell).write(value) });
+            self.is_handed.store(true, Ordering::Release);
+        }
         receiver.wake();
         Ok(())
     }
@@ -172,42 +187,51 @@ impl<T> Channel<T> {
     /// What a claimed receiver was given.
     #[inline(always)]
     pub(super) fn handed_over(&self) -> Option<T> {
-        // SAFETY: called by the receiver while it does not wait: nobody can claim it.
-        self.hand_over.with_mut(|place| unsafe { (*place).take() })
+        if !self.is_handed.load(Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: the cell is full, so it belongs to the one thread that receives.
+        let value = self.handed.with_mut(|cell| unsafe { (*cell).assume_init_read() });
+        self.is_handed.store(false, Ordering::Release);
+        Some(value)
     }
 
-    /// Sends a value if that needs no waiting. The lock is open after success, held after refusal.
+    /// Sends a value if that needs no waiting. After refusal the lock is held.
     #[inline(always)]
-    fn place(&self, value: T) -> Result<(), (SpinGuard<'_, State<T>>, TrySendError<T>)> {
-        let mut value = value;
-        let mut provided = None;
-        loop {
-            let mut state = self.lock.lock();
-            if state.receiver_gone {
-                return Err((state, TrySendError::Disconnected(value)));
-            }
-            if state.receiver_is_free() {
-                match self.hand_over(&mut state, value) {
-                    Ok(()) => {
-                        return Ok(());
-                    }
-                    Err(refused) => value = refused,
-                }
-            }
-            if !state.has_room() {
-                return Err((state, TrySendError::Full(value)));
-            }
-            if let Some(block) = provided.take() {
-                state.queue.provide(block);
-            }
-            if state.queue.has_room() {
-                state.queue.push(value);
-                return Ok(());
-            }
-            // Memory is asked for with the lock open; then everything may have changed.
-            drop(state);
-            provided = Some(Block::new());
+    fn place(&self, value: T) -> Result<(), (BiasedGuard<'_, State<T>>, TrySendError<T>)> {
+        let mut state = self.lock.lock();
+        if state.receiver_gone {
+            return Err((state, TrySendError::Disconnected(value)));
         }
+        let value = if state.receiver_is_free() {
+            match self.hand_over(&mut state, value) {
+                Ok(()) => return Ok(()),
+                Err(value) => value,
+            }
+        } else {
+            value
+        };
+        if !state.has_room() {
+            return Err((state, TrySendError::Full(value)));
+        }
+        if !state.queue.has_room() {
+            drop(state);
+            return self.place_in_block(value, Block::new());
+        }
+        state.queue.push(value);
+        Ok(())
+    }
+
+    /// As `place`, with memory that was asked for while the lock was open; everything may have
+    /// changed meanwhile.
+    #[cold]
+    fn place_in_block(
+        &self,
+        value: T,
+        block: Block<T>,
+    ) -> Result<(), (BiasedGuard<'_, State<T>>, TrySendError<T>)> {
+        self.lock.lock().queue.provide(block);
+        self.place(value)
     }
 
     #[inline]
@@ -229,7 +253,7 @@ impl<T> Channel<T> {
     #[cold]
     fn offer(
         &self,
-        mut state: SpinGuard<'_, State<T>>,
+        mut state: BiasedGuard<'_, State<T>>,
         value: T,
         deadline_ns: u64,
     ) -> Result<(), Refused<T>> {
@@ -246,7 +270,7 @@ impl<T> Channel<T> {
 
     /// Receives a value. When there is none, waits until `deadline_ns`, or not at all if that is
     /// `None`. `Timeout` stands for both.
-    #[inline]
+    #[inline(always)]
     pub(super) fn receive(&self, deadline_ns: Option<u64>) -> Result<T, RecvTimeoutError> {
         loop {
             let mut state = self.lock.lock();
@@ -305,6 +329,12 @@ impl<T> Channel<T> {
         let unreceived = std::mem::replace(&mut state.queue, Blocks::new());
         drop(state);
         drop(unreceived);
+    }
+}
+
+impl<T> Drop for Channel<T> {
+    fn drop(&mut self) {
+        drop(self.handed_over());
     }
 }
 

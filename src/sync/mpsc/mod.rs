@@ -23,8 +23,9 @@
 //! still in the channel; one that was to be sent is either sent, or dropped with the unwinding.
 //!
 //! # Cost
-//! Each operation takes one lock of one byte, whether it waits or not. Values lie in blocks of up
-//! to 2 KiB; no message allocates for itself, and after a burst the blocks are given back.
+//! Each operation takes one lock, whether it waits or not, and the lock is all but free while only
+//! the thread that made the channel uses it. Values lie in blocks of up to 2 KiB; no message
+//! allocates for itself, and after a burst the blocks are given back.
 
 mod arms;
 mod blocks;

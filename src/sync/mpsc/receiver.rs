@@ -18,7 +18,7 @@ use std::time::Duration;
 /// ```
 pub struct Receiver<T> {
     pub(super) channel: Arc<Channel<T>>,
-    /// Only one thread at a time receives: what it is handed over needs no lock.
+    /// One thread at a time receives: what it is handed needs no lock.
     not_shared: PhantomData<Cell<()>>,
 }
 
@@ -39,7 +39,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// When all senders are gone and so are their values.
-    #[inline]
+    #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.channel.receive(Some(NEVER)).map_err(|_| RecvError)
     }
@@ -143,6 +143,7 @@ pub struct IntoIter<T> {
 impl<T> Iterator for Iter<'_, T> {
     type Item = T;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }
@@ -159,6 +160,7 @@ impl<T> Iterator for TryIter<'_, T> {
 impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }

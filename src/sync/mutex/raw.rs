@@ -114,8 +114,8 @@ impl RawMutex {
         }
     }
 
-    /// As `lock`, when one who is not of this thread is likely to hold it, and to open it soon:
-    /// looks for a while before it waits.
+    /// As `lock`, when one who is not of this thread is likely to hold the lock and to open it
+    /// soon: looks for a while before it waits.
     pub(in crate::sync) fn lock_soon(&self) {
         if !self.word.lock() && !self.spin() {
             self.lock_contended();

@@ -33,14 +33,16 @@
 ///
 /// # Arms
 ///
-/// | arm | is ready when | its pattern is given |
-/// |---|---|---|
-/// | `recv(receiver) -> pattern => expression` | there is a value, or the other side is gone | what `recv` (for a watch: `changed`) returns |
-/// | `send(sender, value) -> pattern => expression` | `send` would not wait | what `send` returns |
-/// | `after(duration) => expression` | so much time has passed since the `select!` began | |
-/// | `at(instant) => expression` | the time has come | |
-/// | `default => expression` | no other arm is ready at once | |
-/// | `default(duration) => expression` | no other arm is ready for so long | |
+/// | arm | is ready when |
+/// |---|---|
+/// | `recv(receiver) -> pattern => expression` | there is a value, or the other side is gone |
+/// | `send(sender, value) -> pattern => expression` | `send` would not wait |
+/// | `after(duration) => expression` | so much time has passed since the `select!` began |
+/// | `at(instant) => expression` | the time has come |
+/// | `default => expression` | no other arm is ready at once |
+/// | `default(duration) => expression` | no other arm is ready for so long |
+///
+/// The pattern is given what `send` or `recv` (for a watch: `changed`) returns.
 ///
 /// Of several arms that are ready one is chosen at random. Patterns must be irrefutable. All
 /// expressions have the type of the whole, and may `break`, `return` and use `?`. The value of a
@@ -77,16 +79,24 @@ macro_rules! select {
 #[macro_export]
 macro_rules! __select {
     // An arm whose expression is a block, or ends with a comma, or is the last.
-    (@arms $arms:tt $limit:tt $kind:ident $arguments:tt -> $pattern:pat => $body:block, $($rest:tt)*) => {
+    (@arms $arms:tt $limit:tt
+        $kind:ident $arguments:tt -> $pattern:pat => $body:block, $($rest:tt)*
+    ) => {
         $crate::__select!(@arm $arms $limit $kind $arguments ($pattern) ($body) $($rest)*)
     };
-    (@arms $arms:tt $limit:tt $kind:ident $arguments:tt -> $pattern:pat => $body:block $($rest:tt)*) => {
+    (@arms $arms:tt $limit:tt
+        $kind:ident $arguments:tt -> $pattern:pat => $body:block $($rest:tt)*
+    ) => {
         $crate::__select!(@arm $arms $limit $kind $arguments ($pattern) ($body) $($rest)*)
     };
-    (@arms $arms:tt $limit:tt $kind:ident $arguments:tt -> $pattern:pat => $body:expr, $($rest:tt)*) => {
+    (@arms $arms:tt $limit:tt
+        $kind:ident $arguments:tt -> $pattern:pat => $body:expr, $($rest:tt)*
+    ) => {
         $crate::__select!(@arm $arms $limit $kind $arguments ($pattern) ($body) $($rest)*)
     };
-    (@arms $arms:tt $limit:tt $kind:ident $arguments:tt -> $pattern:pat => $body:expr) => {
+    (@arms $arms:tt $limit:tt
+        $kind:ident $arguments:tt -> $pattern:pat => $body:expr
+    ) => {
         $crate::__select!(@arm $arms $limit $kind $arguments ($pattern) ($body))
     };
     (@arms $arms:tt $limit:tt default => $($rest:tt)*) => {
@@ -97,24 +107,32 @@ macro_rules! __select {
     };
 
     // One arm more. Each expansion has an `arm` of its own.
-    (@arm [$($arms:tt)*] $limit:tt recv ($source:expr $(,)?) $pattern:tt $body:tt $($rest:tt)*) => {
+    (@arm [$($arms:tt)*] $limit:tt
+        recv ($source:expr $(,)?) $pattern:tt $body:tt $($rest:tt)*
+    ) => {
         $crate::__select!(@arms [$($arms)*
             { arm output ($crate::sync::select::Waiting::new(&$source)) (output) $pattern $body }
         ] $limit $($rest)*)
     };
-    (@arm [$($arms:tt)*] $limit:tt send ($sender:expr, $value:expr $(,)?) $pattern:tt $body:tt $($rest:tt)*) => {
+    (@arm [$($arms:tt)*] $limit:tt
+        send ($sender:expr, $value:expr $(,)?) $pattern:tt $body:tt $($rest:tt)*
+    ) => {
         $crate::__select!(@arms [$($arms)*
             { arm output
                 ($crate::sync::select::Waiting::new($crate::sync::select::Sends::arm(&$sender)))
                 (output.place().send($value)) $pattern $body }
         ] $limit $($rest)*)
     };
-    (@arm [$($arms:tt)*] $limit:tt after ($duration:expr $(,)?) $pattern:tt $body:tt $($rest:tt)*) => {
+    (@arm [$($arms:tt)*] $limit:tt
+        after ($duration:expr $(,)?) $pattern:tt $body:tt $($rest:tt)*
+    ) => {
         $crate::__select!(@arms [$($arms)*
             { arm output ($crate::sync::select::Timer::after($duration)) (output) $pattern $body }
         ] $limit $($rest)*)
     };
-    (@arm [$($arms:tt)*] $limit:tt at ($instant:expr $(,)?) $pattern:tt $body:tt $($rest:tt)*) => {
+    (@arm [$($arms:tt)*] $limit:tt
+        at ($instant:expr $(,)?) $pattern:tt $body:tt $($rest:tt)*
+    ) => {
         $crate::__select!(@arms [$($arms)*
             { arm output ($crate::sync::select::Timer::at($instant)) (output) $pattern $body }
         ] $limit $($rest)*)
@@ -137,7 +155,10 @@ macro_rules! __select {
             { ::std::unreachable!("a selection without a limit ends with an arm") }
         ])
     };
-    (@arms [$({ $arm:ident $output:ident ($make:expr) ($result:expr) ($pattern:pat) ($body:expr) })*]
+    (@arms
+        [$({ $arm:ident $output:ident
+            ($make:expr) ($result:expr) ($pattern:pat) ($body:expr)
+        })*]
         [{ $limit:expr } { $default:expr }]
     ) => {
         match ($($make,)*) {

@@ -1,0 +1,24 @@
+//! Hostile use: what must not hang, leak, abort or be mixed up, whatever is done to the runtime.
+//!
+//! | module | what is done |
+//! |---|---|
+//! | `waits` | nothing: the table of all kinds of wait that the others use |
+//! | `cancel` | each wait ends by cancellation, by a deadline, with the runtime |
+//! | `crowd` | the runtime ends with very many parked |
+//! | `destructors` | destructors panic |
+//! | `closing` | descriptors are closed that others wait on |
+//! | `descriptors`, `memory`, `threads` | what the system gives runs out |
+//! | `peers` | the other side of a connection misbehaves |
+
+mod alarm;
+mod cancel;
+mod child;
+mod closing;
+mod crowd;
+mod descriptors;
+mod destructors;
+mod holdings;
+mod memory;
+mod peers;
+mod threads;
+mod waits;
