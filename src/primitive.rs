@@ -43,6 +43,9 @@ mod chosen {
     pub(crate) use loom::thread::yield_now;
 }
 
+#[cfg(all(loom, test))]
+pub(crate) use loom::sync::Arc;
+
 pub(crate) use chosen::{
     AtomicBool, AtomicU32, AtomicUsize, Ordering, UnsafeCell, spin_loop, yield_now,
 };

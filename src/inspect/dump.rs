@@ -5,7 +5,7 @@ use super::json::Json;
 use std::fmt;
 use std::sync::Arc;
 
-/// All coroutines of a thread at one moment; see [`dump`](super::dump).
+/// All coroutines of a thread at one moment; see [`dump`](super::dump()).
 ///
 /// Printing it with `{}` gives a text for people, [`to_json`](Self::to_json) one for programs.
 #[derive(Clone, Debug)]

@@ -35,7 +35,7 @@
 //!   its slab.
 //!
 //! Nothing here is atomic but the registry, by which the overflow handler (a signal handler) finds
-//! out which stack an address belongs to: [`locate`].
+//! out which stack an address belongs to: `registry::locate`.
 //!
 //! Shared stacks, which coroutines copy themselves out of and into, are in `shared.rs`.
 

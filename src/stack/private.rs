@@ -13,7 +13,7 @@ use crate::sys::checkers::allow_all;
 /// lies on it.
 ///
 /// It belongs to the thread whose pool it is from (it is not `Send`). Give it back with
-/// [`StackPool::give`](super::StackPool::give). Merely dropping it is safe and gives up its slot:
+/// `StackPool::give`. Merely dropping it is safe and gives up its slot:
 /// the slab is told that one stack less is live, and nothing is reused until the whole slab goes.
 /// Forgetting it keeps the slab mapped for ever, so what points into the stack stays valid.
 #[derive(Debug)]

@@ -82,7 +82,7 @@ impl Builder {
     /// While the coroutine waits, the addresses of its local variables hold somebody else's bytes.
     /// So nobody else may use a pointer or reference to them meanwhile:
     /// - it must not lend locals to other coroutines or threads over a wait: no
-    ///   [`scope`](super::scope) whose coroutines borrow from this one, no channel that carries
+    ///   [`scope`](super::scope()) whose coroutines borrow from this one, no channel that carries
     ///   references to its locals;
     /// - it must not wait inside a [`Coroutine`](crate::coroutine::Coroutine) that it resumes.
     ///
