@@ -220,6 +220,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
+    use loom::sync::Arc;
 
     #[test]
     fn loom_spin_lock_excludes_and_publishes() {

@@ -38,8 +38,8 @@ const NOBODY: usize = 1;
 /// microseconds each they cost it some milliseconds in all, however many locks cross threads.
 const ENDINGS_MAX: usize = if cfg!(test) { 64 } else { 1000 };
 
-/// How many biases have ended.
-static ENDINGS: AtomicUsize = AtomicUsize::new(0);
+/// How many biases have ended. std's, for loom's cannot be static.
+static ENDINGS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
 /// A value behind the lock. The guard must be dropped before anything that may park.
 pub(crate) struct BiasedLock<T> {

@@ -1,8 +1,9 @@
 //! The word of a mutex under every interleaving, with parking replaced by loom's for each waiter.
 
 use super::super::word::Word;
-use crate::primitive::{Arc, SpinLock, UnsafeCell};
+use crate::primitive::{SpinLock, UnsafeCell};
 use crate::sync::tests::model::Parking;
+use loom::sync::Arc;
 
 /// A mutex around a number: the word as it ships, and the simplest queue.
 struct Model {

@@ -1,8 +1,9 @@
 //! The word of a reader-writer lock under every interleaving, with parking replaced by loom's.
 
 use super::super::word::{Mode, Word};
-use crate::primitive::{Arc, SpinLock, UnsafeCell};
+use crate::primitive::{SpinLock, UnsafeCell};
 use crate::sync::tests::model::Parking;
+use loom::sync::Arc;
 use std::sync::Arc as Plain;
 
 /// A lock around a number: the word as it ships, and the simplest queue. Locks are handed over.

@@ -2,8 +2,9 @@
 //! waiter.
 
 use super::super::raw::Permits;
-use crate::primitive::{Arc, SpinLock, UnsafeCell, yield_now};
+use crate::primitive::{SpinLock, UnsafeCell, yield_now};
 use crate::sync::tests::model::Parking;
+use loom::sync::Arc;
 
 struct Model {
     permits: Permits,
