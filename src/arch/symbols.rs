@@ -172,16 +172,31 @@ fn place(text: &str) -> Option<(&str, u32)> {
     Some((file, line.parse().ok()?))
 }
 
-/// A name without the hash that the compiler appends to it.
-fn without_hash(name: &str) -> &str {
-    match name.rsplit_once("::h") {
-        Some((stem, hash))
-            if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
-        {
-            stem
-        }
+/// A name without the hashes that the compiler adds: in one manner at the end (`name::h` and 16
+/// digits), in the other one behind each crate (`crate[digits]::name`).
+fn without_hash(name: &str) -> String {
+    let is_hash = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let name = match name.rsplit_once("::h") {
+        Some((stem, hash)) if hash.len() == 16 && is_hash(hash) => stem,
         _ => name,
+    };
+    let mut parts = name.split('[');
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((hash, rest))
+                if clean.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+                    && is_hash(hash) =>
+            {
+                clean.push_str(rest);
+            }
+            _ => {
+                clean.push('[');
+                clean.push_str(part);
+            }
+        }
     }
+    clean
 }
 
 #[cfg(test)]
@@ -237,5 +252,7 @@ mod tests {
         assert_eq!(brief, [("inner::{{closure}}", Some(12)), ("<T as outer>::h12", None)]);
         assert_eq!(symbols[0].file.as_deref(), Some("/x/a.rs"));
         assert!(symbols_at(text, 0).is_empty());
+        let name = "<core[c1f1a4ba060b9bfa]::cell::Cell<[u8; 4]> as cove[12]::T>::f::<&[abc]>";
+        assert_eq!(without_hash(name), "<core::cell::Cell<[u8; 4]> as cove::T>::f::<&[abc]>");
     }
 }

@@ -103,6 +103,7 @@ impl Scheduler {
         let live = top - arch::stack_pointer(context) as usize;
         let place = arch::stack_pointer(context);
         let others = saver::take(live)?;
+        sys::checkers::allow_all(place.addr()..top);
         // SAFETY: the saved bytes are those of the stack's end, from the stack pointer on; nobody
         // runs on it, and what others have there comes back before anyone does.
         unsafe {

@@ -198,10 +198,12 @@ unsafe fn examine(info: *mut libc::siginfo_t, context: *mut libc::c_void) -> Opt
     is_own.then_some(Finding::Overflow(location))
 }
 
+/// The thread that reports, or 0.
+static REPORTER: AtomicI32 = AtomicI32::new(0);
+
 /// Tells what happened and ends the process.
 #[cold]
 fn report(finding: &Finding, address: usize, pc: usize) -> ! {
-    static REPORTER: AtomicI32 = AtomicI32::new(0);
     let me = crate::sys::thread::gettid();
     match REPORTER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}
@@ -309,6 +311,12 @@ fn write_frame(number: &mut usize, pc: usize, symbols: &mut Symbols) {
 /// # Safety
 /// Called by the kernel.
 unsafe extern "C" fn on_alarm(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    let reporter = REPORTER.load(Ordering::Relaxed);
+    if reporter != crate::sys::thread::gettid() {
+        // The kernel may choose any thread. This one may have little room on its alternate stack.
+        let _ = crate::sys::thread::tgkill(reporter, libc::SIGALRM);
+        return;
+    }
     signal::write_stderr(b"cove: naming the frames hangs. Their return addresses:\n");
     // SAFETY: null, or frames that were complete when they were published, on a stack that is never
     // left.
