@@ -133,6 +133,7 @@ fn protected_guards_leave_half_of_the_mappings() {
 }
 
 #[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer makes mlockall do nothing")]
 fn locked_memory_falls_back_to_protected_guards() {
     // Goal: where MADV_GUARD_INSTALL is refused, mprotect follows. Method: arm a page that is
     // locked in memory, then one that nothing can be done with, since it is not mapped.

@@ -20,6 +20,7 @@ fn take_all(pool: &mut StackPool, bytes: usize, stacks: &mut Vec<Stack>) -> Stac
 }
 
 #[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer needs more address space than the limit")]
 fn address_space_limit_is_named() {
     // Goal: RLIMIT_AS is met by an error that says what to do, and the pool goes on after it.
     // Method: a child with 1 GiB takes stacks until it fails, gives one back, takes it again.
@@ -44,6 +45,7 @@ fn address_space_limit_is_named() {
 }
 
 #[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer needs more address space than the limit")]
 fn address_space_limit_is_named_with_protected_guards() {
     // Goal: counting mappings when there is no address space left does not abort. Method: as above,
     // with mprotect.
@@ -57,6 +59,7 @@ fn address_space_limit_is_named_with_protected_guards() {
 }
 
 #[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer needs more address space than the limit")]
 fn idle_stacks_of_another_size_make_room() {
     // Goal: address space that idle slabs hold is used before giving up. Method: a child with 1 GiB
     // gives all its small stacks back, and then wants large ones.

@@ -59,6 +59,7 @@ fn small_programs_reserve_little() {
 }
 
 #[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer's own notes count as memory")]
 fn more_stacks_than_mappings_cost_a_page_each() {
     // Goal: the number of stacks is not limited by mappings, and a stack costs one page, its share
     // of page tables, and no bookkeeping to speak of. Method: a child takes and touches many, and
@@ -117,6 +118,7 @@ fn trimming_returns_memory_and_keeps_guards() {
 }
 
 #[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer's own notes count as memory")]
 fn free_stacks_hold_no_more_than_the_watermark() {
     // Goal: the pool trims by itself, and keeps the warm ones. Method: a child with a watermark of
     // 8 MiB gives 40 MiB back, then takes what was given back last.
@@ -141,6 +143,7 @@ fn free_stacks_hold_no_more_than_the_watermark() {
 }
 
 #[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer's own notes count as memory")]
 fn huge_stacks_are_trimmed_at_once() {
     // Goal: a stack larger than the watermark does not keep its memory. Method: write 100 MiB of
     // one, give it back.
