@@ -16,6 +16,7 @@ mod macros;
 use crate::scheduler::selection::{ArmWaiter, Selection, Stopped};
 use crate::scheduler::wait::NEVER;
 use crate::sys;
+use crate::task::yield_now;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -197,11 +198,12 @@ impl<S: Selectable> Arm for Waiting<S> {
 pub struct Timer {
     deadline_ns: u64,
     is_over: bool,
+    was_tried: bool,
 }
 
 impl Timer {
     pub fn after(duration: Duration) -> Timer {
-        Timer { deadline_ns: sys::clock::deadline_ns(duration), is_over: false }
+        Timer { deadline_ns: sys::clock::deadline_ns(duration), is_over: false, was_tried: false }
     }
 
     pub fn at(instant: Instant) -> Timer {
@@ -216,12 +218,18 @@ impl Timer {
 
 impl Arm for Timer {
     fn attempt(&mut self) -> bool {
-        self.is_over = sys::clock::monotonic_ns() >= self.deadline_ns;
-        self.is_over
+        let is_over = self.accept();
+        if is_over && !self.was_tried {
+            // As a sleep of no length: whoever is late each time must let the others run as well.
+            yield_now();
+        }
+        self.was_tried = true;
+        is_over
     }
 
     fn accept(&mut self) -> bool {
-        self.attempt()
+        self.is_over = sys::clock::monotonic_ns() >= self.deadline_ns;
+        self.is_over
     }
 
     unsafe fn enter(&self, _: Place<'_>) -> bool {

@@ -319,3 +319,22 @@ fn arms_take_every_shape_of_expression() {
     let (tx, rx) = mpsc::channel();
     assert_eq!(run(Holder(tx, rx)), Ok(9));
 }
+
+#[test]
+fn time_that_has_come_already_lets_the_others_run() {
+    // Goal: a loop that is always late does not keep the thread. Method: one that ends only when
+    // another coroutine has run.
+    let ran = std::rc::Rc::new(std::cell::Cell::new(false));
+    crate::run(|| {
+        let (note, (_tx, rx)) = (ran.clone(), mpsc::channel::<()>());
+        crate::spawn(move || note.set(true));
+        let rounds = (0..1000).take_while(|_| {
+            crate::select! {
+                recv(rx) -> gone => unreachable!("{gone:?}"),
+                after(Duration::ZERO) => (),
+            }
+            !ran.get()
+        });
+        assert_eq!(rounds.count(), 0);
+    });
+}
