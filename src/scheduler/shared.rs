@@ -47,6 +47,13 @@ impl SharedStack {
     pub(crate) fn bounds(&self) -> (usize, usize) {
         (self.stack.limit().as_ptr() as usize, self.stack.top().as_ptr() as usize)
     }
+
+    /// The pages of its usable bytes: where the first one starts, and their bytes. The last one
+    /// ends above the top, which has a colour.
+    fn pages(&self) -> (*mut u8, usize) {
+        let (limit, top) = self.bounds();
+        (self.stack.limit().as_ptr(), (top - limit).next_multiple_of(sys::page_size()))
+    }
 }
 
 /// The shared stacks of one scheduler, given to tasks in turn.
@@ -169,10 +176,10 @@ impl Scheduler {
     /// Makes the own stack of a checked task accessible, until `hide_checked`.
     #[cold]
     fn reveal(&self, task: &Task, shared: &SharedStack) {
-        let (limit, top) = shared.bounds();
         if task.context.get() != arch::Context::NONE {
+            let (start, bytes) = shared.pages();
             // SAFETY: the range is the stack's, which is ours.
-            let outcome = unsafe { sys::mmap::protect_read_write(limit as *mut u8, top - limit) };
+            let outcome = unsafe { sys::mmap::protect_read_write(start, bytes) };
             assert!(
                 outcome.is_ok(),
                 "a checked shared stack cannot be made accessible: {outcome:?}"
@@ -197,9 +204,9 @@ impl Scheduler {
         }
         task.set(flag::AWAY);
         // SAFETY: the stack is released when its task ends, above.
-        let (limit, top) = unsafe { (*stack).bounds() };
+        let (start, bytes) = unsafe { (*stack).pages() };
         // SAFETY: the range is the stack's, and no one runs on it now.
-        let outcome = unsafe { sys::mmap::protect_none(limit as *mut u8, top - limit) };
+        let outcome = unsafe { sys::mmap::protect_none(start, bytes) };
         assert!(outcome.is_ok(), "a checked shared stack cannot be made inaccessible: {outcome:?}");
     }
 }
