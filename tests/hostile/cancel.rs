@@ -8,6 +8,7 @@ use cove::task::{self, Cancelled};
 use cove::time::{self, Duration};
 use cove::{JoinHandle, Runtime};
 use std::io;
+use std::sync::Arc;
 
 /// Enough for a wait to begin, short enough for a hundred of them.
 const BOUND: Duration = Duration::from_millis(3);
@@ -17,10 +18,13 @@ const BOUND: Duration = Duration::from_millis(3);
 enum Stack {
     Private,
     Shared,
+    /// A shared one that nobody else may touch while its coroutine does not run.
+    Checked,
 }
 
-fn runtime() -> Runtime {
+fn runtime(stack: Stack) -> Runtime {
     let builder = cove::Builder::new().workers(2).shared_stacks(1);
+    let builder = builder.check_shared_stacks(stack == Stack::Checked);
     builder.blocking_threads_max(BLOCKING_THREADS).build().expect("a runtime")
 }
 
@@ -28,9 +32,11 @@ fn spawn<T: 'static>(stack: Stack, function: impl FnOnce() -> T + 'static) -> Jo
     let builder = task::Builder::new();
     match stack {
         Stack::Private => builder.spawn(function).expect("a coroutine"),
-        // SAFETY: nobody else points to what the closures of these tests keep on their stacks; the
-        // kind of wait that lends locals to other coroutines is left out.
-        Stack::Shared => unsafe { builder.spawn_on_shared_stack(function) }.expect("a coroutine"),
+        Stack::Shared | Stack::Checked => {
+            // SAFETY: nobody else points to what the closures of these tests keep on their stacks;
+            // the kind of wait that lends locals to other coroutines is left out.
+            unsafe { builder.spawn_on_shared_stack(function) }.expect("a coroutine")
+        }
     }
 }
 
@@ -47,7 +53,7 @@ fn take_shared_stack() {
 /// Runs `one` with every kind twice, and finds the same holdings after the second time: what is
 /// made once for the process has been made by then.
 fn with_every_kind(stack: Stack, one: fn(&Kind, Stack)) {
-    runtime().run(|| {
+    runtime(stack).run(|| {
         crate::alarm::show(cove::runtime_handle());
         let mut count = 0;
         for kind in kinds().filter(|kind| suits(kind, stack)) {
@@ -72,7 +78,7 @@ fn cancel_one(kind: &Kind, stack: Stack) {
         wait()
     });
     crate::waits::wait_for(&waiting.task(), kind.shown);
-    if stack == Stack::Shared {
+    if stack != Stack::Private {
         take_shared_stack();
     }
     waiting.cancel();
@@ -134,6 +140,15 @@ fn cancelling_ends_every_kind_of_wait_on_a_shared_stack() {
     });
 }
 
+/// Goal: no kind of wait makes others touch the stack of the one who waits. Method: as above, with
+/// stacks that are inaccessible while their coroutines do not run.
+#[test]
+fn cancelling_ends_every_kind_of_wait_on_a_checked_stack() {
+    child::alone("cancel::cancelling_ends_every_kind_of_wait_on_a_checked_stack", || {
+        with_every_kind(Stack::Checked, cancel_one);
+    });
+}
+
 /// Goal: every wait can be bounded. Method: the table inside deadline scopes.
 #[test]
 fn deadline_ends_every_kind_of_wait() {
@@ -176,7 +191,7 @@ fn no_kind_of_wait_begins_after_a_cancellation() {
 fn dropping_the_runtime_ends_every_kind_of_wait() {
     fn run_one(kind: &Kind) {
         let drops = Drops::default();
-        let runtime = runtime();
+        let runtime = runtime(Stack::Private);
         let (case, waiting) = runtime.run(|| {
             crate::alarm::show(cove::runtime_handle());
             let case = (kind.make)();
@@ -210,5 +225,52 @@ fn dropping_the_runtime_ends_every_kind_of_wait() {
             run_one(kind);
             assert_eq!(before, crate::holdings::open(), "{}", kind.name);
         }
+    });
+}
+
+/// Goal: whoever waits to hand a closure to a worker that has too many of them can be cancelled and
+/// bounded, and the closure is dropped. Method: a worker that is kept busy, and all its room.
+#[test]
+fn wait_for_room_on_another_worker_ends() {
+    /// As many as a worker keeps.
+    const UNSTARTED_MAX: usize = 1 << 16;
+    child::alone("cancel::wait_for_room_on_another_worker_ends", || {
+        runtime(Stack::Private).run(|| {
+            crate::alarm::show(cove::runtime_handle());
+            let handle = cove::runtime_handle();
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let (begun, has_begun) = std::sync::mpsc::channel();
+            let busy = handle.spawn_on(1, move || {
+                begun.send(()).expect("a receiver");
+                // The thread itself waits here.
+                released.recv().is_err()
+            });
+            has_begun.recv().expect("a worker");
+            let dropped = Arc::new(());
+            let sending = || {
+                let (handle, held) = (cove::runtime_handle(), dropped.clone());
+                cove::spawn(move || drop(handle.spawn_on(1, move || drop(held))))
+            };
+            for _ in 0..UNSTARTED_MAX {
+                drop(handle.spawn_on(1, || ()));
+            }
+            let waiting = sending();
+            crate::waits::wait_for(&waiting.task(), "channel send");
+            waiting.cancel();
+            assert!(waiting.join().expect_err("cancelled").is::<Cancelled>());
+            let bound = cove::spawn(|| {
+                let handle = cove::runtime_handle();
+                time::timeout(BOUND, || drop(handle.spawn_on(1, || unreachable!("never sent"))))
+            });
+            assert!(bound.join().expect("no panic").is_err());
+            assert_eq!(Arc::strong_count(&dropped), 1);
+            let patient = sending();
+            crate::waits::wait_for(&patient.task(), "channel send");
+            drop(release);
+            assert!(busy.join().expect("a result"));
+            patient.join().expect("room");
+            assert_eq!(handle.spawn_on(1, || 7).join().expect("a result"), 7);
+            assert_eq!(Arc::strong_count(&dropped), 1);
+        });
     });
 }

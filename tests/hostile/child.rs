@@ -100,6 +100,11 @@ fn no_core() {
     limit(libc::RLIMIT_CORE, 0);
 }
 
+/// Whether the processor is emulated by qemu-user, which keeps some limits to itself, and is slow.
+pub(crate) fn is_emulated() -> bool {
+    std::env::var_os("COVE_EMULATED").is_some()
+}
+
 /// Lowers a limit of this process.
 pub(crate) fn limit(resource: libc::__rlimit_resource_t, value: u64) {
     // SAFETY: zeros are a valid limit; both calls are given a place of their type.

@@ -17,6 +17,11 @@ const MIB: u64 = 1 << 20;
 /// threads reserve more than the tests' limits leave.
 const ONE_ARENA: &[(&str, &str)] = &[("MALLOC_ARENA_MAX", "1")];
 
+/// Where `RLIMIT_AS` means nothing: to qemu-user, and to AddressSanitizer, which reserves terabytes.
+fn has_no_limit() -> bool {
+    child::is_emulated() || cfg!(cove_asan)
+}
+
 /// No test gets as many into its limit.
 const SPAWNS_MAX: usize = 1 << 20;
 
@@ -118,6 +123,9 @@ fn fill_twice(spawn: impl Fn(Waiter) -> io::Result<JoinHandle<usize>> + Copy) {
 /// ended. Method: `RLIMIT_AS` in a child; private stacks, until there is no more, twice.
 #[test]
 fn address_space_for_private_stacks_runs_out() {
+    if has_no_limit() {
+        return println!("skipped: the address space cannot be limited here");
+    }
     child::alone_with("memory::address_space_for_private_stacks_runs_out", ONE_ARENA, || {
         cove::run(|| {
             assert_eq!(cove::spawn(|| 1).join().expect("a result"), 1);
@@ -133,6 +141,9 @@ fn address_space_for_private_stacks_runs_out() {
 /// Goal: the same for shared stacks, whose blocks and frames are in the saver. Method: as above.
 #[test]
 fn address_space_for_shared_stacks_runs_out() {
+    if has_no_limit() {
+        return println!("skipped: the address space cannot be limited here");
+    }
     child::alone_with("memory::address_space_for_shared_stacks_runs_out", ONE_ARENA, || {
         cove::run(|| {
             limit_address_space(100 * MIB);
@@ -198,6 +209,9 @@ fn overfill<const BYTES: usize>() {
 /// others with their results. Method: frames of several sizes, in a child with `RLIMIT_AS`.
 #[test]
 fn saver_without_memory_evicts_and_goes_on() {
+    if has_no_limit() {
+        return println!("skipped: the address space cannot be limited here");
+    }
     child::alone_with("memory::saver_without_memory_evicts_and_goes_on", ONE_ARENA, || {
         cove::run(|| {
             limit_address_space(20 * MIB);
@@ -245,8 +259,8 @@ fn map_count_max() -> usize {
 #[test]
 fn mappings_run_out() {
     let name = "memory::mappings_run_out";
-    if map_count_max() > 300_000 {
-        return println!("skipped: vm.max_map_count is too large here to be used up");
+    if has_no_limit() || map_count_max() > 300_000 {
+        return println!("skipped: vm.max_map_count cannot be used up here");
     }
     child::alone_with(name, &[("COVE_GUARD", "protect")], || {
         cove::run(|| {
@@ -277,8 +291,8 @@ fn mappings_run_out() {
 #[test]
 fn guards_make_way_when_mappings_are_short() {
     let name = "memory::guards_make_way_when_mappings_are_short";
-    if map_count_max() > 300_000 {
-        return println!("skipped: vm.max_map_count is too large here to be used up");
+    if has_no_limit() || map_count_max() > 300_000 {
+        return println!("skipped: vm.max_map_count cannot be used up here");
     }
     let child = child::observed(name, &[("COVE_GUARD", "protect")], || {
         cove::run(|| {

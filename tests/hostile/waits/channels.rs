@@ -2,7 +2,8 @@
 
 use super::plain::LONG;
 use super::{Case, Kind, MANY};
-use cove::sync::mpsc;
+use cove::sync::{mpsc, oneshot, watch};
+use std::cell::Cell;
 use std::rc::Rc;
 
 const fn kind(name: &'static str, shown: &'static str, make: fn() -> Case) -> Kind {
@@ -20,6 +21,10 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("select to receive", "select", select_receive),
     kind("select to send", "select", select_send),
     kind("select by time", "select", select_time),
+    Kind { sharers_max: 1, ..kind("oneshot", "channel receive", oneshot_receive) },
+    kind("watch", "watch", watch_change),
+    kind("watch for a value", "watch", watch_value),
+    kind("select a change", "select", select_change),
 ];
 
 fn receive() -> Case {
@@ -146,4 +151,66 @@ fn select_time() -> Case {
         Ok(())
     };
     Case::new(wait, || cove::select! { after(super::plain::MOMENT) => () })
+}
+
+fn oneshot_receive() -> Case {
+    let (sender, receiver) = oneshot::channel::<u32>();
+    let receiver = Cell::new(Some(receiver));
+    let wait = move || {
+        let receiver = receiver.take().expect("one waits");
+        assert!(receiver.recv().is_err());
+        Ok(())
+    };
+    // The receiver went with the one who waited.
+    Case::new(wait, move || assert_eq!(sender.send(1), Err(1)))
+}
+
+/// A change is seen by whoever waits for it, once.
+fn check_watch(sender: &watch::Sender<u32>, receiver: &Rc<watch::Receiver<u32>>) {
+    let waiting = receiver.clone();
+    let waiting = cove::spawn(move || {
+        waiting.changed().expect("a sender");
+        *waiting.borrow_and_update()
+    });
+    super::wait_for(&waiting.task(), "watch");
+    sender.send(7).expect("a receiver");
+    assert_eq!(waiting.join().expect("told"), 7);
+    assert_eq!(receiver.has_changed(), Ok(false));
+}
+
+fn watch_change() -> Case {
+    let (sender, receiver) = watch::channel(0);
+    let receiver = Rc::new(receiver);
+    let waiting = receiver.clone();
+    let wait = move || {
+        assert!(waiting.changed().is_err());
+        Ok(())
+    };
+    Case::new(wait, move || check_watch(&sender, &receiver))
+}
+
+fn watch_value() -> Case {
+    let (sender, receiver) = watch::channel(0);
+    let receiver = Rc::new(receiver);
+    let waiting = receiver.clone();
+    let wait = move || {
+        assert!(waiting.wait_for(|value| *value == 99).is_err());
+        Ok(())
+    };
+    Case::new(wait, move || check_watch(&sender, &receiver))
+}
+
+fn select_change() -> Case {
+    let (sender, receiver) = watch::channel(0);
+    let receiver = Rc::new(receiver);
+    let waiting = receiver.clone();
+    let wait = move || {
+        let waiting = &*waiting;
+        cove::select! {
+            recv(waiting) -> change => assert!(change.is_err()),
+            after(LONG) => (),
+        }
+        Ok(())
+    };
+    Case::new(wait, move || check_watch(&sender, &receiver))
 }
