@@ -129,3 +129,17 @@ fn what_cannot_be_done_is_an_error() {
         assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments}");
     }
 }
+
+#[test]
+fn full_disk_is_an_error_and_no_panic() {
+    // Goal: figures that nobody got do not look like a good run. Method: the full device as stdout.
+    for arguments in ["--json", "--stack shared"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("full(4)");
+        let mut command = Command::new(million());
+        command.args(["--count", "50", "--seconds", "0"]).args(arguments.split_whitespace());
+        let output = command.stdout(full).output().expect("the example can be started");
+        let message = String::from_utf8(output.stderr).expect("errors are text");
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.starts_with("million: No space left"), "{message}");
+    }
+}

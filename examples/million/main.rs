@@ -23,13 +23,19 @@ use indicatif::ProgressBar;
 use options::{Kind, Options, Stacks};
 use report::{Report, Run};
 use std::error::Error;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, ExitCode, Stdio};
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    million(&Options::parse()).unwrap_or_else(|error| {
+        eprintln!("million: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn million(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(kind) = options.child {
-        return child(&options, kind);
+        return child(options, kind);
     }
     let kinds: &[Kind] = match options.stack {
         Stacks::Private => &[Kind::Private],
@@ -40,13 +46,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for kind in kinds {
         let run = in_child(*kind)?;
         if !options.json {
-            println!("{}", report::table(&run));
+            writeln!(std::io::stdout(), "{}", report::table(&run))?;
         }
         runs.push(run);
     }
     let good = runs.iter().all(Run::is_good);
     if options.json {
-        println!("{}", serde_json::to_string(&Report { runs })?);
+        writeln!(std::io::stdout(), "{}", serde_json::to_string(&Report { runs })?)?;
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -57,21 +63,24 @@ fn child(options: &Options, kind: Kind) -> Result<ExitCode, Box<dyn Error>> {
     let bar = if shown { ProgressBar::new(options.count.into()) } else { ProgressBar::hidden() };
     let run = cove::run(|| job::run(options, kind, &bar))?;
     bar.finish_and_clear();
-    println!("{}", serde_json::to_string(&run)?);
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&run)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs this program again for one kind of stack, more patiently if the machine was too slow.
 fn in_child(kind: Kind) -> Result<Run, Box<dyn Error>> {
     for patience in ["2", "6", "20"] {
-        let kind = format!("--child={}", if kind == Kind::Private { "private" } else { "shared" });
+        let kind = if kind == Kind::Private { "private" } else { "shared" };
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(std::env::args_os().skip(1)).args([&kind, "--patience", patience]);
+        command.args(std::env::args_os().skip(1));
+        command.args(["--child", kind, "--patience", patience]);
         let output = command.stderr(Stdio::inherit()).output()?;
         match output.status.code() {
             Some(0) => return Ok(serde_json::from_slice(&output.stdout)?),
             Some(job::TOO_SLOW) => {}
-            _ => return Err(format!("{command:?} ended by {}", output.status).into()),
+            _ => {
+                return Err(format!("the process for {kind} stacks ended: {}", output.status).into());
+            }
         }
     }
     Err("the machine is too busy: the coroutines cannot be made before they are due".into())
