@@ -79,7 +79,9 @@ fn in_child(kind: Kind) -> Result<Run, Box<dyn Error>> {
             Some(0) => return Ok(serde_json::from_slice(&output.stdout)?),
             Some(job::TOO_SLOW) => {}
             _ => {
-                return Err(format!("the process for {kind} stacks ended: {}", output.status).into());
+                return Err(
+                    format!("the process for {kind} stacks ended: {}", output.status).into()
+                );
             }
         }
     }

@@ -255,6 +255,14 @@ pub(super) unsafe fn imitate(_pc: usize, _base: *mut u8) -> Context {
     Context::NONE
 }
 
+/// Nothing either.
+///
+/// # Safety
+/// None.
+pub(super) unsafe fn imitate_interrupted(_pc: usize, _base: *mut u8) -> Option<Context> {
+    None
+}
+
 /// An address below all that the suspended `context` uses of its stack.
 ///
 /// Not for the thread's own context.

@@ -14,7 +14,16 @@ struct Memory(Vec<u128>);
 
 impl Memory {
     fn new() -> Memory {
-        Memory(vec![0; 256 << 10 >> 4])
+        let memory = Memory(vec![0; 256 << 10 >> 4]);
+        #[cfg(any(cove_asan, cove_valgrind))]
+        crate::sys::checkers::stack_created(memory.bounds());
+        memory
+    }
+
+    #[cfg(any(cove_asan, cove_valgrind))]
+    fn bounds(&self) -> std::ops::Range<usize> {
+        let range = self.0.as_ptr_range();
+        range.start.addr()..range.end.addr()
     }
 
     fn limit(&mut self) -> *mut u8 {
@@ -30,6 +39,13 @@ impl Memory {
     unsafe fn prepare(&mut self, entry: super::Entry, argument: *mut u8) -> Context {
         // SAFETY: the memory is a stack's; the rest is passed on.
         unsafe { prepare(self.top(), self.limit(), entry, argument) }
+    }
+}
+
+#[cfg(any(cove_asan, cove_valgrind))]
+impl Drop for Memory {
+    fn drop(&mut self) {
+        crate::sys::checkers::stack_destroyed(self.bounds());
     }
 }
 

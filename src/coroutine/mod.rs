@@ -40,7 +40,6 @@
 //! While a coroutine unwinds, it cannot stop: a `suspend` in a destructor does not switch. Where
 //! `In` is `()` it returns at once, else [`Suspender::try_suspend`] tells the destructor so, and a
 //! plain `suspend` aborts the process with a message, since there is no value that it could return.
-
 //!
 //! A coroutine may also never be dropped: [`std::mem::forget`] is safe. Its stack then stays for
 //! ever, and so does everything that it owns, but what it *borrowed* would not, and a thread of

@@ -66,10 +66,11 @@ impl fmt::Display for ShutdownError {
 impl std::error::Error for ShutdownError {}
 
 impl Runtime {
-    /// Ends the runtime as dropping it does, but waits for `timeout` at most.
+    /// Ends the runtime as dropping it does, but waits for `timeout` at most for workers other than
+    /// the first.
     ///
-    /// A coroutine of the *first* worker cannot be left behind while it computes, or while a
-    /// destructor of it waits: it keeps this waiting. Other workers' coroutines do not.
+    /// A coroutine of the *first* worker, which is the calling thread, cannot be left behind while
+    /// it computes, or while a destructor of it waits: it keeps this waiting.
     ///
     /// ```
     /// let runtime = cove::Builder::new().build()?;

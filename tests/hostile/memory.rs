@@ -17,7 +17,8 @@ const MIB: u64 = 1 << 20;
 /// threads reserve more than the tests' limits leave.
 const ONE_ARENA: &[(&str, &str)] = &[("MALLOC_ARENA_MAX", "1")];
 
-/// Where `RLIMIT_AS` means nothing: to qemu-user, and to AddressSanitizer, which reserves terabytes.
+/// Where `RLIMIT_AS` means nothing: to qemu-user, and to AddressSanitizer, which reserves
+/// terabytes.
 fn has_no_limit() -> bool {
     child::is_emulated() || cfg!(cove_asan)
 }
