@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 
+use crate::sys::checkers::look_at_remains;
 use crate::sys::mmap::resident_pages;
 use crate::sys::page_size;
 
@@ -35,9 +36,10 @@ pub(super) unsafe fn lowest_nonzero(start: NonNull<u8>, bytes: usize) -> Option<
             let words = (bytes - offset).min(page_bytes) / size_of::<u64>();
             // SAFETY: the page is inside the caller's readable range, and so are its first `words`
             // words.
-            let found = (0..words).find(|index| unsafe {
+            let is_nonzero = |index: &usize| unsafe {
                 start.add(offset).cast::<u64>().add(*index).read_volatile() != 0
-            });
+            };
+            let found = look_at_remains(|| (0..words).find(is_nonzero));
             if let Some(index) = found {
                 return Some(start.as_ptr().addr() + offset + index * size_of::<u64>());
             }
