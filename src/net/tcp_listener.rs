@@ -48,6 +48,14 @@ socket_traits!(TcpListener, std::net::TcpListener);
 impl TcpListener {
     /// Listens at the first of the addresses that can be bound.
     ///
+    /// ```
+    /// use cove::net::TcpListener;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?; // The kernel chooses a free port.
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// assert!(TcpListener::bind(listener.local_addr()?).is_err());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// That of the last address.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
@@ -84,6 +92,16 @@ impl TcpListener {
 
     /// Waits for the next connection. Any number of coroutines may wait at once.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// let (_accepted, peer) = listener.accept()?;
+    /// assert_eq!(peer, stream.local_addr()?);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// ECONNABORTED: the connection is gone again. EMFILE, ENFILE: no descriptor is left; the
     /// connection stays where it is, and an `accept` after one was closed gets it. Everybody who
@@ -94,11 +112,31 @@ impl TcpListener {
     }
 
     /// The connections as an endless iterator.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let clients = cove::spawn(move || [(); 2].map(|()| TcpStream::connect(address).is_ok()));
+    /// assert_eq!(listener.incoming().take(2).filter(Result::is_ok).count(), 2);
+    /// assert_eq!(clients.join().unwrap(), [true, true]);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
 
     /// The address that is listened at.
+    ///
+    /// ```
+    /// use cove::net::TcpListener;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// assert!(listener.local_addr()?.ip().is_loopback());
+    /// listener.close();
+    /// assert!(listener.local_addr().is_err());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// EBADF after `close`.
@@ -108,13 +146,21 @@ impl TcpListener {
 
     /// Sets the time-to-live of the packets of connections accepted from now on.
     ///
+    /// ```
+    /// use cove::net::TcpListener;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// listener.set_ttl(32)?;
+    /// assert_eq!(listener.ttl()?, 32);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for zero or more than 255.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.socket.std()?.set_ttl(ttl)
     }
 
-    /// The time-to-live of packets.
+    /// The time-to-live of packets. See [`set_ttl`](Self::set_ttl) for an example.
     ///
     /// # Errors
     /// EBADF after `close`.
@@ -122,10 +168,14 @@ impl TcpListener {
         self.socket.std()?.ttl()
     }
 
-    socket_methods!();
+    socket_methods!(
+        "use cove::net::TcpListener;\n\
+         let socket = TcpListener::bind(\"127.0.0.1:0\")?;",
+        "socket.accept()"
+    );
 }
 
-/// The connections of a [`TcpListener`]; see [`TcpListener::incoming`].
+/// The connections of a [`TcpListener`]. See [`TcpListener::incoming`] for an example.
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a TcpListener,

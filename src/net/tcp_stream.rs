@@ -66,6 +66,16 @@ impl TcpStream {
 
     /// Connects to one address, within `timeout`.
     ///
+    /// ```
+    /// use cove::net::{TcpListener, TcpStream};
+    /// use std::time::Duration;
+    /// let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    /// // Nobody listens there any more, which the kernel says at once.
+    /// let error = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TimedOut` when the time passes; `InvalidInput` for a zero duration.
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
@@ -79,6 +89,14 @@ impl TcpStream {
 
     /// The peer's address.
     ///
+    /// ```
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// ENOTCONN when it is gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -87,13 +105,37 @@ impl TcpStream {
 
     /// The connection's own address.
     ///
+    /// ```
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.local_addr()?, listener.accept()?.1);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// EBADF after `close`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.std()?.local_addr()
     }
 
-    /// Ends one direction or both: the peer reads an end of file, our own waits end.
+    /// Ends one direction or both: after `Write` the peer reads an end of file, after `Read` we do;
+    /// whoever waits for that direction is woken.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use std::io::{Read, Write};
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut stream = TcpStream::connect(listener.local_addr()?)?;
+    /// let (mut peer, _) = listener.accept()?;
+    /// stream.write_all(b"that is all")?;
+    /// stream.shutdown(std::net::Shutdown::Write)?;
+    /// let mut text = String::new();
+    /// peer.read_to_string(&mut text)?; // Up to the end that the shutdown made.
+    /// assert_eq!(text, "that is all");
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// ENOTCONN when the peer is gone.
@@ -103,6 +145,19 @@ impl TcpStream {
 
     /// Receives without taking: the next read sees the same bytes.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use std::io::{Read, Write};
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut stream = TcpStream::connect(listener.local_addr()?)?;
+    /// listener.accept()?.0.write_all(b"!")?;
+    /// let mut byte = [0];
+    /// assert_eq!(stream.peek(&mut byte)?, 1);
+    /// assert_eq!((byte, stream.read(&mut byte)?), (*b"!", 1));
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of a read.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -111,13 +166,23 @@ impl TcpStream {
 
     /// Sets TCP_NODELAY: small writes leave at once.
     ///
+    /// ```
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// assert!(!stream.nodelay()?);
+    /// stream.set_nodelay(true)?;
+    /// assert!(stream.nodelay()?);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// EBADF after `close`.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.socket.std()?.set_nodelay(nodelay)
     }
 
-    /// Whether small writes leave at once.
+    /// Whether small writes leave at once. See [`set_nodelay`](Self::set_nodelay) for an example.
     ///
     /// # Errors
     /// EBADF after `close`.
@@ -129,6 +194,20 @@ impl TcpStream {
     /// in the background; zero, they are thrown away and the peer sees a reset. A longer time makes
     /// dropping the stream block its thread.
     ///
+    /// ```
+    /// use std::io::Read;
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// let (mut peer, _) = listener.accept()?;
+    /// stream.set_linger(Some(std::time::Duration::ZERO))?;
+    /// assert_eq!(stream.linger()?, Some(std::time::Duration::ZERO));
+    /// drop(stream);
+    /// let error = peer.read(&mut [0; 1]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// EBADF after `close`.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
@@ -136,7 +215,7 @@ impl TcpStream {
         sys::socket::set_linger(self.socket.raw(), linger)
     }
 
-    /// What closing does with unsent bytes.
+    /// What closing does with unsent bytes. See [`set_linger`](Self::set_linger) for an example.
     ///
     /// # Errors
     /// EBADF after `close`.
@@ -147,13 +226,22 @@ impl TcpStream {
 
     /// Sets the time-to-live of packets.
     ///
+    /// ```
+    /// use cove::net::{TcpListener, TcpStream};
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// stream.set_ttl(32)?;
+    /// assert_eq!(stream.ttl()?, 32);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for zero or more than 255.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.socket.std()?.set_ttl(ttl)
     }
 
-    /// The time-to-live of packets.
+    /// The time-to-live of packets. See [`set_ttl`](Self::set_ttl) for an example.
     ///
     /// # Errors
     /// EBADF after `close`.
@@ -161,8 +249,17 @@ impl TcpStream {
         self.socket.std()?.ttl()
     }
 
-    socket_methods!();
-    timeout_methods!();
+    socket_methods!(
+        "use cove::net::{TcpListener, TcpStream};\n\
+         let listener = TcpListener::bind(\"127.0.0.1:0\")?;\n\
+         let socket = TcpStream::connect(listener.local_addr()?)?;",
+        "socket.peek(&mut [0; 1])"
+    );
+    timeout_methods!(
+        "use cove::net::{TcpListener, TcpStream};\n\
+         let listener = TcpListener::bind(\"127.0.0.1:0\")?;\n\
+         let socket = TcpStream::connect(listener.local_addr()?)?;"
+    );
 }
 
 /// Connects to one address. The socket dies with the attempt.

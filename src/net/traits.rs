@@ -111,10 +111,22 @@ macro_rules! stream_traits {
 }
 
 /// The methods that every socket has, for the `impl` of a wrapper.
+///
+/// Their examples begin with the code `$socket`, which declares a `socket` to which nobody sends or
+/// connects; `$wait` is an expression that waits until somebody does.
 macro_rules! socket_methods {
-    () => {
+    ($socket:literal, $wait:literal) => {
         /// A second handle to the same socket, with the same time-outs and mode. It waits by
         /// itself, and may go to another thread.
+        ///
+        /// ```
+        #[doc = $socket]
+        /// let clone = socket.try_clone()?;
+        /// socket.close();
+        /// assert!(socket.take_error().is_err());
+        /// assert!(clone.take_error()?.is_none());
+        /// # Ok::<_, std::io::Error>(())
+        /// ```
         ///
         /// # Errors
         /// When no descriptor is left.
@@ -122,7 +134,13 @@ macro_rules! socket_methods {
             Ok(Self { socket: self.socket.try_clone()? })
         }
 
-        /// Takes the error that waits at the socket (SO_ERROR), which then has none.
+        /// Takes the error that is pending at the socket (SO_ERROR), which then has none.
+        ///
+        /// ```
+        #[doc = $socket]
+        /// assert!(socket.take_error()?.is_none());
+        /// # Ok::<_, std::io::Error>(())
+        /// ```
         ///
         /// # Errors
         /// EBADF after `close`.
@@ -130,8 +148,16 @@ macro_rules! socket_methods {
             self.socket.take_error()
         }
 
-        /// Whether operations give `WouldBlock` instead of waiting. Set for this handle, not for
-        /// its clones.
+        /// Sets whether operations fail with `WouldBlock` where they would wait. It counts for this
+        /// handle, not for its clones.
+        ///
+        /// ```
+        #[doc = $socket]
+        /// socket.set_nonblocking(true)?;
+        #[doc = concat!("let error = ", $wait, ".unwrap_err();")]
+        /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        /// # Ok::<_, std::io::Error>(())
+        /// ```
         ///
         /// # Errors
         /// EBADF after `close`.
@@ -141,17 +167,41 @@ macro_rules! socket_methods {
 
         /// Closes the socket under everybody who uses it: whoever waits on it is woken and gets an
         /// error of number EBADF, and so does every later operation. Clones are not affected.
+        ///
+        /// ```
+        /// # cove::run(|| {
+        #[doc = $socket]
+        /// cove::scope(|scope| {
+        #[doc = concat!("    let waiter = scope.spawn(|| ", $wait, ");")]
+        ///     cove::task::yield_now();
+        ///     socket.close();
+        ///     let error = waiter.join().unwrap().unwrap_err();
+        ///     assert_eq!(error.raw_os_error(), Some(9)); // EBADF
+        /// });
+        /// # Ok::<_, std::io::Error>(()) }).unwrap();
+        /// ```
         pub fn close(&self) {
             self.socket.close();
         }
     };
 }
 
-/// The methods of sockets that send and receive.
+/// The methods of sockets that send and receive. `$socket` is that of [`socket_methods`].
 macro_rules! timeout_methods {
-    () => {
+    ($socket:literal) => {
         /// Bounds each wait for something to receive; `None`: no bound. When it passes, the
         /// operation fails with `WouldBlock`, as std's does on Linux.
+        ///
+        /// ```
+        /// # cove::run(|| {
+        #[doc = $socket]
+        /// let timeout = Some(std::time::Duration::from_millis(5));
+        /// socket.set_read_timeout(timeout)?;
+        /// assert_eq!(socket.read_timeout()?, timeout);
+        /// let error = socket.peek(&mut [0; 1]).unwrap_err();
+        /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        /// # Ok::<_, std::io::Error>(()) }).unwrap();
+        /// ```
         ///
         /// # Errors
         /// `InvalidInput` for a zero duration.
@@ -165,6 +215,15 @@ macro_rules! timeout_methods {
         /// Bounds each wait for room to send; `None`: no bound. When it passes, the operation fails
         /// with `WouldBlock`, as std's does on Linux.
         ///
+        /// ```
+        #[doc = $socket]
+        /// let timeout = Some(std::time::Duration::from_secs(2));
+        /// socket.set_write_timeout(timeout)?;
+        /// assert_eq!(socket.write_timeout()?, timeout);
+        /// assert!(socket.set_write_timeout(Some(std::time::Duration::ZERO)).is_err());
+        /// # Ok::<_, std::io::Error>(())
+        /// ```
+        ///
         /// # Errors
         /// `InvalidInput` for a zero duration.
         pub fn set_write_timeout(
@@ -175,6 +234,7 @@ macro_rules! timeout_methods {
         }
 
         /// The bound of each wait for something to receive.
+        /// See [`set_read_timeout`](Self::set_read_timeout) for an example.
         ///
         /// # Errors
         /// None; the signature is std's.
@@ -183,6 +243,7 @@ macro_rules! timeout_methods {
         }
 
         /// The bound of each wait for room to send.
+        /// See [`set_write_timeout`](Self::set_write_timeout) for an example.
         ///
         /// # Errors
         /// None; the signature is std's.

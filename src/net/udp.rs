@@ -38,6 +38,13 @@ socket_traits!(UdpSocket, std::net::UdpSocket);
 impl UdpSocket {
     /// A socket at the first of the addresses that can be bound.
     ///
+    /// ```
+    /// use cove::net::UdpSocket;
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?; // The kernel chooses a free port.
+    /// assert_ne!(socket.local_addr()?.port(), 0);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// That of the last address.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
@@ -47,6 +54,18 @@ impl UdpSocket {
 
     /// Receives a datagram and its sender's address; what does not fit into `buf` is lost.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UdpSocket;
+    /// let near = UdpSocket::bind("127.0.0.1:0")?;
+    /// let far = UdpSocket::bind("127.0.0.1:0")?;
+    /// near.send_to(b"hello", far.local_addr()?)?;
+    /// let mut buffer = [0; 3];
+    /// assert_eq!(far.recv_from(&mut buffer)?, (3, near.local_addr()?));
+    /// assert_eq!(&buffer, b"hel"); // The rest is lost.
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` when the read time-out passes.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -54,6 +73,17 @@ impl UdpSocket {
     }
 
     /// As [`recv_from`](Self::recv_from), but the datagram stays for the next receive.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UdpSocket;
+    /// let near = UdpSocket::bind("127.0.0.1:0")?;
+    /// let far = UdpSocket::bind("127.0.0.1:0")?;
+    /// near.send_to(b"hello", far.local_addr()?)?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(far.peek_from(&mut buffer)?, far.recv_from(&mut buffer)?);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -68,6 +98,18 @@ impl UdpSocket {
 
     /// Sends a datagram to the first of the addresses.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UdpSocket;
+    /// let near = UdpSocket::bind("127.0.0.1:0")?;
+    /// let far = UdpSocket::bind("127.0.0.1:0")?;
+    /// assert_eq!(near.send_to(b"hello", far.local_addr()?)?, 5);
+    /// assert_eq!(far.recv(&mut [0; 8])?, 5);
+    /// // More than a datagram can hold:
+    /// assert!(near.send_to(&[0; 70_000], far.local_addr()?).is_err());
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// EMSGSIZE for a datagram that is too long; `InvalidInput` when there is no address.
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
@@ -81,6 +123,17 @@ impl UdpSocket {
 
     /// Sets the address that `send` sends to, and the only one that is received from.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UdpSocket;
+    /// let near = UdpSocket::bind("127.0.0.1:0")?;
+    /// let far = UdpSocket::bind("127.0.0.1:0")?;
+    /// near.connect(far.local_addr()?)?;
+    /// assert_eq!(near.peer_addr()?, far.local_addr()?);
+    /// assert_eq!(near.send(b"hello")?, 5);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// That of the last address.
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
@@ -89,6 +142,18 @@ impl UdpSocket {
 
     /// Sends a datagram to the connected address.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UdpSocket;
+    /// let near = UdpSocket::bind("127.0.0.1:0")?;
+    /// let far = UdpSocket::bind("127.0.0.1:0")?;
+    /// near.connect(far.local_addr()?)?;
+    /// far.connect(near.local_addr()?)?;
+    /// assert_eq!(near.send(b"hello")?, 5);
+    /// assert_eq!(far.recv(&mut [0; 8])?, 5);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// ECONNREFUSED when an earlier one found nobody.
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
@@ -96,6 +161,22 @@ impl UdpSocket {
     }
 
     /// Receives a datagram from the connected address; what does not fit into `buf` is lost.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UdpSocket;
+    /// let near = UdpSocket::bind("127.0.0.1:0")?;
+    /// let far = UdpSocket::bind("127.0.0.1:0")?;
+    /// near.connect(far.local_addr()?)?;
+    /// far.connect(near.local_addr()?)?;
+    /// let receiver = cove::spawn(move || {
+    ///     let mut buffer = [0; 8];
+    ///     far.recv(&mut buffer).map(|bytes| buffer[..bytes].to_vec())
+    /// });
+    /// near.send(b"hello")?;
+    /// assert_eq!(receiver.join().unwrap()?, b"hello");
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// ECONNREFUSED when an earlier one that was sent found nobody; `WouldBlock` when the read
@@ -106,6 +187,19 @@ impl UdpSocket {
 
     /// As [`recv`](Self::recv), but the datagram stays for the next receive.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UdpSocket;
+    /// let near = UdpSocket::bind("127.0.0.1:0")?;
+    /// let far = UdpSocket::bind("127.0.0.1:0")?;
+    /// near.connect(far.local_addr()?)?;
+    /// far.connect(near.local_addr()?)?;
+    /// near.send(b"hello")?;
+    /// assert_eq!(far.peek(&mut [0; 8])?, 5);
+    /// assert_eq!(far.recv(&mut [0; 8])?, 5);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -113,6 +207,16 @@ impl UdpSocket {
     }
 
     /// The connected address.
+    ///
+    /// ```
+    /// use cove::net::UdpSocket;
+    /// let near = UdpSocket::bind("127.0.0.1:0")?;
+    /// let far = UdpSocket::bind("127.0.0.1:0")?;
+    /// assert_eq!(near.peer_addr().unwrap_err().kind(), std::io::ErrorKind::NotConnected);
+    /// near.connect(far.local_addr()?)?;
+    /// assert_eq!(near.peer_addr()?, far.local_addr()?);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// ENOTCONN when there is none.
@@ -122,23 +226,47 @@ impl UdpSocket {
 
     /// The socket's own address.
     ///
+    /// ```
+    /// use cove::net::UdpSocket;
+    /// let socket = UdpSocket::bind(("127.0.0.1", 0))?;
+    /// assert!(socket.local_addr()?.ip().is_loopback());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// EBADF after `close`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.std()?.local_addr()
     }
 
-    socket_methods!();
-    timeout_methods!();
+    socket_methods!(
+        "use cove::net::UdpSocket;\n\
+         let socket = UdpSocket::bind(\"127.0.0.1:0\")?;",
+        "socket.peek(&mut [0; 1])"
+    );
+    timeout_methods!(
+        "use cove::net::UdpSocket;\n\
+         let socket = UdpSocket::bind(\"127.0.0.1:0\")?;"
+    );
 }
 
 /// Declares std's options, which pass through: the setter's and the getter's name, the type, and
-/// what is set.
+/// what is set; for the example, the address that the socket is bound to and a value that is not
+/// the default.
 macro_rules! options {
-    ($($set:ident, $get:ident: $type:ty, $what:literal;)*) => {
+    ($($set:ident, $get:ident: $type:ty, $what:literal, $address:literal, $value:literal;)*) => {
         impl UdpSocket {
             $(
                 #[doc = concat!("Sets ", $what, ".")]
+                ///
+                /// ```
+                #[doc = concat!("# let ip = cove::net::UdpSocket::bind(\"", $address, "\");")]
+                /// # if ip.is_err() { return Ok(()) } // IPv6 may be switched off.
+                #[doc = concat!("let socket = cove::net::UdpSocket::bind(\"", $address, "\")?;")]
+                #[doc = concat!("socket.", stringify!($set), "(", $value, ")?;")]
+                #[doc = concat!("assert_eq!(socket.", stringify!($get), "()?, ", $value, ");")]
+                /// # Ok::<_, std::io::Error>(())
+                /// ```
                 ///
                 /// # Errors
                 /// Those of setsockopt(2).
@@ -147,6 +275,7 @@ macro_rules! options {
                 }
 
                 #[doc = concat!("Tells ", $what, ".")]
+                #[doc = concat!("See [`Self::", stringify!($set), "`] for an example.")]
                 ///
                 /// # Errors
                 /// Those of getsockopt(2).
@@ -159,15 +288,32 @@ macro_rules! options {
 }
 
 options! {
-    set_broadcast, broadcast: bool, "whether datagrams may go to a broadcast address";
-    set_ttl, ttl: u32, "the time-to-live of datagrams";
-    set_multicast_loop_v4, multicast_loop_v4: bool, "whether our own IPv4 multicasts come back";
-    set_multicast_ttl_v4, multicast_ttl_v4: u32, "the time-to-live of IPv4 multicasts";
-    set_multicast_loop_v6, multicast_loop_v6: bool, "whether our own IPv6 multicasts come back";
+    set_broadcast, broadcast: bool,
+        "whether datagrams may go to a broadcast address", "127.0.0.1:0", true;
+    set_ttl, ttl: u32,
+        "the time-to-live of datagrams", "127.0.0.1:0", 32;
+    set_multicast_loop_v4, multicast_loop_v4: bool,
+        "whether our own IPv4 multicasts come back", "127.0.0.1:0", false;
+    set_multicast_ttl_v4, multicast_ttl_v4: u32,
+        "the time-to-live of IPv4 multicasts", "127.0.0.1:0", 8;
+    set_multicast_loop_v6, multicast_loop_v6: bool,
+        "whether our own IPv6 multicasts come back", "[::1]:0", false;
 }
 
 impl UdpSocket {
-    /// Receives what is sent to an IPv4 multicast group, by the interface with the given address.
+    /// Joins an IPv4 multicast group: from now on, what is sent to it and comes in by the interface
+    /// with the given address is received.
+    ///
+    /// ```
+    /// use cove::net::UdpSocket;
+    /// use std::net::Ipv4Addr;
+    /// let socket = UdpSocket::bind("0.0.0.0:0")?;
+    /// let group = Ipv4Addr::new(239, 255, 1, 2);
+    /// socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST)?;
+    /// assert!(socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).is_err()); // It has.
+    /// socket.leave_multicast_v4(&group, &Ipv4Addr::LOCALHOST)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -175,7 +321,18 @@ impl UdpSocket {
         self.socket.std()?.join_multicast_v4(multiaddr, interface)
     }
 
-    /// Receives what is sent to an IPv6 multicast group, by the interface with the given index.
+    /// Joins an IPv6 multicast group: from now on, what is sent to it and comes in by the interface
+    /// with the given index is received.
+    ///
+    /// ```
+    /// use cove::net::UdpSocket;
+    /// # if UdpSocket::bind("[::1]:0").is_err() { return Ok(()) } // IPv6 may be switched off.
+    /// let socket = UdpSocket::bind("[::]:0")?;
+    /// let group = "ff01::1:2".parse().unwrap();
+    /// socket.join_multicast_v6(&group, 1)?; // 1 is the loopback interface.
+    /// socket.leave_multicast_v6(&group, 1)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -183,7 +340,8 @@ impl UdpSocket {
         self.socket.std()?.join_multicast_v6(multiaddr, interface)
     }
 
-    /// Undoes [`join_multicast_v4`](Self::join_multicast_v4).
+    /// Leaves a group that [`join_multicast_v4`](Self::join_multicast_v4) joined.
+    /// See [`join_multicast_v4`](Self::join_multicast_v4) for an example.
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -191,7 +349,8 @@ impl UdpSocket {
         self.socket.std()?.leave_multicast_v4(multiaddr, interface)
     }
 
-    /// Undoes [`join_multicast_v6`](Self::join_multicast_v6).
+    /// Leaves a group that [`join_multicast_v6`](Self::join_multicast_v6) joined.
+    /// See [`join_multicast_v6`](Self::join_multicast_v6) for an example.
     ///
     /// # Errors
     /// Those of setsockopt(2).

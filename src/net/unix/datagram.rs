@@ -35,6 +35,17 @@ socket_traits!(UnixDatagram, std::os::unix::net::UnixDatagram);
 impl UnixDatagram {
     /// A socket at a path, where a socket file is made.
     ///
+    /// ```
+    /// use cove::net::UnixDatagram;
+    /// # let name = format!("cove-bind-datagram-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let socket = UnixDatagram::bind(&path)?;
+    /// assert_eq!(socket.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// assert!(UnixDatagram::bind(&path).is_err()); // The file stays until it is removed.
+    /// std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// EADDRINUSE: the file exists.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixDatagram> {
@@ -42,6 +53,16 @@ impl UnixDatagram {
     }
 
     /// A socket at an address, which may be an abstract name.
+    ///
+    /// ```
+    /// use cove::net::unix::{SocketAddr, UnixDatagram};
+    /// use std::os::linux::net::SocketAddrExt;
+    /// let name = format!("cove-bind-datagram-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let socket = UnixDatagram::bind_addr(&address)?;
+    /// assert_eq!(socket.local_addr()?.as_abstract_name(), address.as_abstract_name());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// EADDRINUSE.
@@ -51,6 +72,13 @@ impl UnixDatagram {
 
     /// A socket without an address.
     ///
+    /// ```
+    /// use cove::net::UnixDatagram;
+    /// let socket = UnixDatagram::unbound()?;
+    /// assert!(socket.local_addr()?.is_unnamed());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// When no descriptor is left.
     pub fn unbound() -> io::Result<UnixDatagram> {
@@ -58,6 +86,17 @@ impl UnixDatagram {
     }
 
     /// Two sockets that are connected to each other.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// near.send(b"one")?;
+    /// near.send(b"two")?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!((far.recv(&mut buffer)?, &buffer[..3]), (3, &b"one"[..])); // Each by itself.
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// When no descriptor is left.
@@ -72,6 +111,20 @@ impl UnixDatagram {
 
     /// Sets the path that `send` sends to, and the only one that is received from.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// # let name = format!("cove-connect-datagram-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let receiver = UnixDatagram::bind(&path)?;
+    /// let sender = UnixDatagram::unbound()?;
+    /// sender.connect(&path)?;
+    /// sender.send(b"hello")?;
+    /// assert_eq!(receiver.recv(&mut [0; 8])?, 5);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// ENOENT, ECONNREFUSED: nobody is there.
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
@@ -79,6 +132,20 @@ impl UnixDatagram {
     }
 
     /// As [`connect`](Self::connect), with an address, which may be an abstract name.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::unix::{SocketAddr, UnixDatagram};
+    /// use std::os::linux::net::SocketAddrExt;
+    /// let name = format!("cove-connect-datagram-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let receiver = UnixDatagram::bind_addr(&address)?;
+    /// let sender = UnixDatagram::unbound()?;
+    /// sender.connect_addr(&address)?;
+    /// sender.send(b"hello")?;
+    /// assert_eq!(receiver.recv(&mut [0; 8])?, 5);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// ECONNREFUSED: nobody is there.
@@ -88,6 +155,21 @@ impl UnixDatagram {
 
     /// Receives a datagram and its sender's address; what does not fit into `buf` is lost.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// # let name = format!("cove-recv-from-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let receiver = UnixDatagram::bind(&path)?;
+    /// UnixDatagram::unbound()?.send_to(b"hello", &path)?;
+    /// let mut buffer = [0; 8];
+    /// let (bytes, from) = receiver.recv_from(&mut buffer)?;
+    /// assert_eq!(&buffer[..bytes], b"hello");
+    /// assert!(from.is_unnamed()); // The sender was not bound.
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` when the read time-out passes.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -95,6 +177,16 @@ impl UnixDatagram {
     }
 
     /// As [`recv_from`](Self::recv_from), but the datagram stays for the next receive.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// near.send(b"hello")?;
+    /// assert_eq!(far.peek_from(&mut [0; 8])?.0, 5);
+    /// assert_eq!(far.recv_from(&mut [0; 8])?.0, 5);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -114,6 +206,19 @@ impl UnixDatagram {
 
     /// Receives a datagram; what does not fit into `buf` is lost.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// let receiver = cove::spawn(move || {
+    ///     let mut buffer = [0; 3];
+    ///     far.recv(&mut buffer).map(|bytes| buffer[..bytes].to_vec())
+    /// });
+    /// near.send(b"hello")?;
+    /// assert_eq!(receiver.join().unwrap()?, b"hel"); // The rest is lost.
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` when the read time-out passes.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -121,6 +226,16 @@ impl UnixDatagram {
     }
 
     /// As [`recv`](Self::recv), but the datagram stays for the next receive.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// near.send(b"hello")?;
+    /// assert_eq!(far.peek(&mut [0; 8])?, 5);
+    /// assert_eq!(far.recv(&mut [0; 8])?, 5);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -130,6 +245,19 @@ impl UnixDatagram {
 
     /// Sends a datagram to a path; waits while its receiver's queue is full.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// # let name = format!("cove-send-to-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let receiver = UnixDatagram::bind(&path)?;
+    /// let sender = UnixDatagram::unbound()?;
+    /// assert_eq!(sender.send_to(b"hello", &path)?, 5);
+    /// assert_eq!(receiver.recv(&mut [0; 8])?, 5);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// ENOENT, ECONNREFUSED: nobody is there.
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
@@ -137,6 +265,18 @@ impl UnixDatagram {
     }
 
     /// As [`send_to`](Self::send_to), with an address, which may be an abstract name.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::unix::{SocketAddr, UnixDatagram};
+    /// use std::os::linux::net::SocketAddrExt;
+    /// let name = format!("cove-send-to-addr-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let receiver = UnixDatagram::bind_addr(&address)?;
+    /// assert_eq!(UnixDatagram::unbound()?.send_to_addr(b"hello", &address)?, 5);
+    /// assert_eq!(receiver.recv(&mut [0; 8])?, 5);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// ECONNREFUSED: nobody is there.
@@ -147,6 +287,18 @@ impl UnixDatagram {
 
     /// Sends a datagram to the connected address; waits while its receiver's queue is full.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// let sender = cove::spawn(move || (0..1000).all(|_| near.send(b"x").is_ok()));
+    /// for _ in 0..1000 {
+    ///     assert_eq!(far.recv(&mut [0; 8])?, 1);
+    /// }
+    /// assert!(sender.join().unwrap()); // It waited whenever the queue was full.
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// ENOTCONN when there is none; ECONNREFUSED when it is gone.
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
@@ -154,6 +306,16 @@ impl UnixDatagram {
     }
 
     /// The socket's own address.
+    ///
+    /// ```
+    /// use cove::net::UnixDatagram;
+    /// # let name = format!("cove-datagram-address-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let socket = UnixDatagram::bind(&path)?;
+    /// assert_eq!(socket.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// EBADF after `close`.
@@ -163,6 +325,18 @@ impl UnixDatagram {
 
     /// The connected address.
     ///
+    /// ```
+    /// use cove::net::UnixDatagram;
+    /// # let name = format!("cove-datagram-peer-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let (receiver, sender) = (UnixDatagram::bind(&path)?, UnixDatagram::unbound()?);
+    /// assert!(sender.peer_addr().is_err());
+    /// sender.connect(&path)?;
+    /// assert_eq!(sender.peer_addr()?.as_pathname(), Some(path.as_path()));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// ENOTCONN when there is none.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -171,12 +345,29 @@ impl UnixDatagram {
 
     /// Ends one direction or both; our own waits end.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::UnixDatagram;
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// near.shutdown(std::net::Shutdown::Write)?;
+    /// assert_eq!(near.send(b"hello").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    /// assert_eq!(far.send(b"hello")?, 5); // The other direction is open.
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// ENOTCONN when it is not connected.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.std()?.shutdown(how)
     }
 
-    socket_methods!();
-    timeout_methods!();
+    socket_methods!(
+        "use cove::net::UnixDatagram;\n\
+         let (socket, _peer) = UnixDatagram::pair()?;",
+        "socket.peek(&mut [0; 1])"
+    );
+    timeout_methods!(
+        "use cove::net::UnixDatagram;\n\
+         let (socket, _peer) = UnixDatagram::pair()?;"
+    );
 }

@@ -35,6 +35,18 @@ socket_traits!(UnixListener, std::os::unix::net::UnixListener);
 impl UnixListener {
     /// Listens at a path, where a socket file is made.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::{UnixListener, UnixStream};
+    /// # let name = format!("cove-bind-listener-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let listener = UnixListener::bind(&path)?;
+    /// let stream = UnixStream::connect(&path)?;
+    /// assert_eq!(stream.peer_addr()?.as_pathname(), Some(path.as_path()));
+    /// std::fs::remove_file(&path)?; // Nobody else does.
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// EADDRINUSE: the file exists.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
@@ -43,6 +55,17 @@ impl UnixListener {
     }
 
     /// Listens at an address, which may be an abstract name.
+    ///
+    /// ```
+    /// use cove::net::unix::{SocketAddr, UnixListener};
+    /// use std::os::linux::net::SocketAddrExt;
+    /// let name = format!("cove-bind-listener-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let listener = UnixListener::bind_addr(&address)?;
+    /// let error = UnixListener::bind_addr(&address).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// EADDRINUSE.
@@ -53,6 +76,19 @@ impl UnixListener {
 
     /// Waits for the next connection. Any number of coroutines may wait at once.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::{UnixListener, UnixStream};
+    /// # let name = format!("cove-accept-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let listener = UnixListener::bind(&path)?;
+    /// let stream = UnixStream::connect(&path)?;
+    /// let (_accepted, peer) = listener.accept()?;
+    /// assert!(peer.is_unnamed()); // As clients mostly are.
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// EMFILE, ENFILE: no descriptor is left; see [`TcpListener::accept`](crate::net::TcpListener).
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
@@ -61,11 +97,33 @@ impl UnixListener {
     }
 
     /// The connections as an endless iterator.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::net::{UnixListener, UnixStream};
+    /// # let name = format!("cove-incoming-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let listener = UnixListener::bind(&path)?;
+    /// let clients = [UnixStream::connect(&path)?, UnixStream::connect(&path)?];
+    /// assert_eq!(listener.incoming().take(2).filter(Result::is_ok).count(), 2);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
 
     /// The address that is listened at.
+    ///
+    /// ```
+    /// use cove::net::UnixListener;
+    /// # let name = format!("cove-listener-address-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let listener = UnixListener::bind(&path)?;
+    /// assert_eq!(listener.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// EBADF after `close`.
@@ -73,7 +131,14 @@ impl UnixListener {
         self.socket.std()?.local_addr()
     }
 
-    socket_methods!();
+    socket_methods!(
+        "use cove::net::unix::{SocketAddr, UnixListener};\n\
+         # use std::os::linux::net::SocketAddrExt;\n\
+         # let name = format!(\"cove-listener-{}\", std::process::id());\n\
+         # let address = SocketAddr::from_abstract_name(name)?;\n\
+         let socket = UnixListener::bind_addr(&address)?;",
+        "socket.accept()"
+    );
 }
 
 impl<'a> IntoIterator for &'a UnixListener {
@@ -85,7 +150,7 @@ impl<'a> IntoIterator for &'a UnixListener {
     }
 }
 
-/// The connections of a [`UnixListener`]; see [`UnixListener::incoming`].
+/// The connections of a [`UnixListener`]. See [`UnixListener::incoming`] for an example.
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a UnixListener,
