@@ -60,6 +60,16 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 /// Where a coroutine stands.
+///
+/// ```
+/// use cove::coroutine::{Coroutine, Status};
+/// let mut coroutine = Coroutine::new(|suspender, ()| suspender.suspend("waiting"));
+/// assert_eq!(coroutine.status(), Status::Fresh);
+/// coroutine.resume(());
+/// assert_eq!(coroutine.status(), Status::Suspended);
+/// coroutine.resume(());
+/// assert_eq!(coroutine.status(), Status::Complete);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Status {
@@ -72,6 +82,17 @@ pub enum Status {
 }
 
 /// What a `resume` brought back.
+///
+/// ```
+/// use cove::coroutine::{Coroutine, CoroutineState};
+/// let mut echo = Coroutine::new(|suspender, mut word: &str| {
+///     while word != "stop" {
+///         word = suspender.suspend(word.len());
+///     }
+/// });
+/// assert_eq!(echo.resume("four"), CoroutineState::Yielded(4));
+/// assert_eq!(echo.resume("stop"), CoroutineState::Complete(()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CoroutineState<Out, Return> {
     /// The coroutine suspended with this value.
@@ -81,6 +102,18 @@ pub enum CoroutineState<Out, Return> {
 }
 
 /// A function with a stack of its own; see the [module](self).
+///
+/// ```
+/// use cove::coroutine::Coroutine;
+/// let mut words = Coroutine::new(|suspender, ()| {
+///     for word in ["one", "two"] {
+///         suspender.suspend(word);
+///     }
+/// });
+/// assert_eq!(words.next(), Some("one"));
+/// assert_eq!(words.next(), Some("two"));
+/// assert_eq!(words.next(), None);
+/// ```
 ///
 /// It stays on the thread that made it: what its stack holds may not be `Send`.
 ///
@@ -116,6 +149,13 @@ type Shape<In, Out, Return> = fn(In) -> (In, Out, Return);
 impl<In, Out, Return> Coroutine<In, Out, Return> {
     /// Makes a coroutine with a stack of 128 KiB that will run `function` at the first resume.
     ///
+    /// ```
+    /// use cove::coroutine::{Coroutine, CoroutineState, Suspender};
+    /// let mut sum = Coroutine::new(|suspender: &Suspender<u32, ()>, a| a + suspender.suspend(()));
+    /// assert_eq!(sum.resume(40), CoroutineState::Yielded(()));
+    /// assert_eq!(sum.resume(2), CoroutineState::Complete(42));
+    /// ```
+    ///
     /// # Panics
     /// When no stack can be had; [`with_stack_bytes`](Self::with_stack_bytes) returns the error.
     pub fn new<F>(function: F) -> Self
@@ -132,6 +172,14 @@ impl<In, Out, Return> Coroutine<In, Out, Return> {
     ///
     /// A stack of 4 KiB holds simple functions, but neither a panic's message nor the unwinding of
     /// a drop; 16 KiB hold both.
+    ///
+    /// ```
+    /// use cove::coroutine::Coroutine;
+    /// let small = Coroutine::with_stack_bytes(16 << 10, |suspender, ()| suspender.suspend(1))?;
+    /// assert!(small.stack_bytes() >= 16 << 10);
+    /// assert!(Coroutine::<(), (), ()>::with_stack_bytes(2 << 30, |_, ()| ()).is_err());
+    /// # Ok::<_, cove::StackError>(())
+    /// ```
     ///
     /// # Errors
     /// When `stack_bytes` is above 1 GiB or no such stack can be had; the message names the limit.
@@ -162,6 +210,13 @@ impl<In, Out, Return> Coroutine<In, Out, Return> {
     /// Runs the coroutine until it suspends or ends. The first `input` becomes the closure's
     /// argument, each later one the result of the `suspend` that it ends. Cost: about 1 ns.
     ///
+    /// ```
+    /// use cove::coroutine::{Coroutine, CoroutineState};
+    /// let mut coroutine = Coroutine::new(|suspender, n: u32| n + suspender.suspend("more?"));
+    /// assert_eq!(coroutine.resume(40), CoroutineState::Yielded("more?"));
+    /// assert_eq!(coroutine.resume(2), CoroutineState::Complete(42));
+    /// ```
+    ///
     /// # Panics
     /// When the coroutine is complete, and with the coroutine's own panic if it panics.
     #[inline(always)]
@@ -171,7 +226,7 @@ impl<In, Out, Return> Coroutine<In, Out, Return> {
         unsafe { Control::resume::<In, Out, Return>(self.control, input) }
     }
 
-    /// Where the coroutine stands.
+    /// Where the coroutine stands. See [`[`Status`]`](Self::[`Status`]) for an example.
     #[inline]
     pub fn status(&self) -> Status {
         // SAFETY: the control block lives until this coroutine is dropped.
@@ -179,12 +234,27 @@ impl<In, Out, Return> Coroutine<In, Out, Return> {
     }
 
     /// Whether the coroutine has ended.
+    ///
+    /// ```
+    /// use cove::coroutine::Coroutine;
+    /// let mut coroutine = Coroutine::new(|suspender, ()| suspender.suspend(1));
+    /// coroutine.resume(());
+    /// assert!(!coroutine.is_complete());
+    /// coroutine.resume(());
+    /// assert!(coroutine.is_complete());
+    /// ```
     #[inline]
     pub fn is_complete(&self) -> bool {
         self.status() == Status::Complete
     }
 
     /// The size of the coroutine's stack in bytes.
+    ///
+    /// ```
+    /// use cove::coroutine::Coroutine;
+    /// let mut coroutine = Coroutine::new(|suspender, ()| suspender.suspend(1));
+    /// assert_eq!(coroutine.stack_bytes(), 128 << 10);
+    /// ```
     pub fn stack_bytes(&self) -> usize {
         // SAFETY: the control block lives until this coroutine is dropped.
         unsafe { (*self.control.as_ptr()).stack_bytes() }
@@ -192,6 +262,14 @@ impl<In, Out, Return> Coroutine<In, Out, Return> {
 
     /// The most bytes of its stack that the coroutine, or an earlier one on the same stack, has
     /// used so far. Costs a scan of the stack's touched pages.
+    ///
+    /// ```
+    /// use cove::coroutine::Coroutine;
+    /// let mut coroutine = Coroutine::new(|suspender, ()| suspender.suspend(1));
+    /// coroutine.resume(());
+    /// let used_bytes = coroutine.stack_high_water_bytes();
+    /// assert!(0 < used_bytes && used_bytes < coroutine.stack_bytes());
+    /// ```
     pub fn stack_high_water_bytes(&self) -> usize {
         // SAFETY: the control block lives until this coroutine is dropped.
         unsafe { (*self.control.as_ptr()).stack_high_water_bytes() }

@@ -5,6 +5,15 @@ use crate::stack::{self, StackError};
 
 /// The coroutine of a [`scope`]: as [`Coroutine`], but owned by the scope.
 ///
+/// ```
+/// let text = String::from("lent");
+/// let length = cove::coroutine::scope(
+///     |suspender, ()| suspender.suspend(text.len()),
+///     |mut coroutine| coroutine.next(),
+/// );
+/// assert_eq!(length, Some(4));
+/// ```
+///
 /// ```compile_fail
 /// // It cannot leave the scope.
 /// let kept = cove::coroutine::scope(|_, ()| (), |coroutine| coroutine);
@@ -63,6 +72,18 @@ where
 
 /// As [`scope`], with a stack of `stack_bytes` (see [`Coroutine::with_stack_bytes`]).
 ///
+/// ```
+/// use cove::coroutine::scope_with_stack_bytes;
+/// let limit = 3;
+/// let squares = scope_with_stack_bytes(
+///     16 << 10,
+///     |suspender, ()| (0..limit).for_each(|n| suspender.suspend(n * n)),
+///     |coroutine| coroutine.collect::<Vec<u32>>(),
+/// )?;
+/// assert_eq!(squares, [0, 1, 4]);
+/// # Ok::<_, cove::StackError>(())
+/// ```
+///
 /// # Errors
 /// As [`Coroutine::with_stack_bytes`]; `body` does not run then.
 ///
@@ -87,6 +108,12 @@ where
 impl<In, Out, Return> Scoped<'_, In, Out, Return> {
     /// As [`Coroutine::resume`].
     ///
+    /// ```
+    /// use cove::coroutine::{CoroutineState, scope};
+    /// let state = scope(|suspender, n: u32| suspender.suspend(n + 1), |mut it| it.resume(1));
+    /// assert_eq!(state, CoroutineState::<_, u32>::Yielded(2));
+    /// ```
+    ///
     /// # Panics
     /// As [`Coroutine::resume`].
     #[inline]
@@ -95,12 +122,35 @@ impl<In, Out, Return> Scoped<'_, In, Out, Return> {
     }
 
     /// As [`Coroutine::status`].
+    ///
+    /// ```
+    /// use cove::coroutine::{Status, scope};
+    /// let status = scope(
+    ///     |suspender, ()| suspender.suspend(1),
+    ///     |mut coroutine| {
+    ///         coroutine.resume(());
+    ///         coroutine.status()
+    ///     },
+    /// );
+    /// assert_eq!(status, Status::Suspended);
+    /// ```
     #[inline]
     pub fn status(&self) -> Status {
         self.0.status()
     }
 
     /// As [`Coroutine::is_complete`].
+    ///
+    /// ```
+    /// let complete = cove::coroutine::scope(
+    ///     |suspender, ()| suspender.suspend(1),
+    ///     |mut coroutine| {
+    ///         while coroutine.next().is_some() {}
+    ///         coroutine.is_complete()
+    ///     },
+    /// );
+    /// assert!(complete);
+    /// ```
     #[inline]
     pub fn is_complete(&self) -> bool {
         self.0.is_complete()

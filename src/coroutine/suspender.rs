@@ -9,6 +9,19 @@ use std::ptr::NonNull;
 
 /// Suspends the coroutine whose closure was given it.
 ///
+/// ```
+/// use cove::coroutine::{Coroutine, Suspender};
+/// /// A suspender may go down to whatever the coroutine calls.
+/// fn walk(depth: u32, suspender: &Suspender<(), u32>) {
+///     suspender.suspend(depth);
+///     if depth > 0 {
+///         walk(depth - 1, suspender);
+///     }
+/// }
+/// let depths: Vec<u32> = Coroutine::new(|suspender, ()| walk(2, suspender)).collect();
+/// assert_eq!(depths, [2, 1, 0]);
+/// ```
+///
 /// It may be used on that coroutine's own stack only; a use inside another coroutine or task that
 /// got hold of the reference panics.
 ///
@@ -32,6 +45,26 @@ pub struct Suspender<In, Out> {
 }
 
 /// The error of [`Suspender::try_suspend`]: the coroutine is unwinding and cannot stop.
+///
+/// ```
+/// use cove::coroutine::{Coroutine, Suspender, Unwinding};
+/// use std::{cell::Cell, rc::Rc};
+/// struct Last<'a>(&'a Suspender<u32, &'static str>, Rc<Cell<Option<Result<u32, Unwinding>>>>);
+/// impl Drop for Last<'_> {
+///     fn drop(&mut self) {
+///         self.1.set(Some(self.0.try_suspend("one more thing")));
+///     }
+/// }
+/// let told = Rc::new(Cell::new(None));
+/// let last = told.clone();
+/// let mut coroutine = Coroutine::new(|suspender, _| {
+///     let _last = Last(suspender, last);
+///     suspender.suspend("working")
+/// });
+/// coroutine.resume(0);
+/// drop(coroutine); // Unwinds it from its `suspend`.
+/// assert_eq!(told.get(), Some(Err(Unwinding)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unwinding;
 
@@ -57,6 +90,15 @@ impl<In, Out> Suspender<In, Out> {
     /// In such a destructor, the process, if `In` is another type than `()`: there is no input to
     /// return. Use [`try_suspend`](Self::try_suspend) there.
     ///
+    /// ```
+    /// use cove::coroutine::{Coroutine, CoroutineState};
+    /// let mut sum = Coroutine::new(|suspender, mut n: u32| loop {
+    ///     n += suspender.suspend(n);
+    /// });
+    /// assert_eq!(sum.resume(1), CoroutineState::<_, ()>::Yielded(1));
+    /// assert_eq!(sum.resume(5), CoroutineState::Yielded(6));
+    /// ```
+    ///
     /// # Panics
     /// When it is called on the stack of another coroutine.
     #[inline]
@@ -68,6 +110,13 @@ impl<In, Out> Suspender<In, Out> {
     }
 
     /// As [`suspend`](Self::suspend), but tells a destructor that the coroutine is unwinding.
+    ///
+    /// ```
+    /// use cove::coroutine::{Coroutine, CoroutineState};
+    /// let mut coroutine = Coroutine::new(|suspender, _: u32| suspender.try_suspend("ready"));
+    /// assert_eq!(coroutine.resume(0), CoroutineState::Yielded("ready"));
+    /// assert_eq!(coroutine.resume(7), CoroutineState::Complete(Ok(7)));
+    /// ```
     ///
     /// # Errors
     /// [`Unwinding`]: nothing was handed over, `output` is dropped.

@@ -34,7 +34,7 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
 }
 
 /// The entries of a directory, an iterator; [`std::fs::ReadDir`]. After an error by time-out there
-/// are no more.
+/// are no more. See [`read_dir`](read_dir()) for an example.
 #[derive(Debug)]
 pub struct ReadDir {
     /// None when all entries are in the batch, or the last read did not come back.
@@ -66,6 +66,18 @@ impl Iterator for ReadDir {
 }
 
 /// One entry of a directory; [`std::fs::DirEntry`].
+///
+/// ```
+/// # cove::run(|| {
+/// for entry in cove::fs::read_dir("/proc/self")? {
+///     let entry = entry?;
+///     if entry.file_name() == "fd" {
+///         assert!(entry.file_type()?.is_dir());
+///         assert_eq!(entry.path().to_str(), Some("/proc/self/fd"));
+///     }
+/// }
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct DirEntry {
     inner: Arc<std::fs::DirEntry>,
@@ -80,21 +92,51 @@ impl DirEntry {
     }
 
     /// The path: that of the directory, as it was given, and the name.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// let entry = cove::fs::read_dir("/proc/self/task")?.next().unwrap()?;
+    /// assert!(entry.path().starts_with("/proc/self/task"));
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn path(&self) -> PathBuf {
         self.inner.path()
     }
 
     /// The name.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// let entry = cove::fs::read_dir("/proc/self/task")?.next().unwrap()?;
+    /// assert_eq!(Some(&*entry.file_name()), entry.path().file_name());
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn file_name(&self) -> OsString {
         self.inner.file_name()
     }
 
     /// The number of the file's inode.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use std::os::unix::fs::MetadataExt;
+    /// let entry = cove::fs::read_dir("/proc/self/task")?.next().unwrap()?;
+    /// assert_eq!(entry.ino(), entry.metadata()?.ino());
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn ino(&self) -> u64 {
         self.inner.ino()
     }
 
-    /// What kind of file it is, links not followed.
+    /// What kind of file it is, links not followed. Nearly always the directory told, so that this
+    /// asks nobody.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// let entry = cove::fs::read_dir("/proc/self/task")?.next().unwrap()?;
+    /// assert!(entry.file_type()?.is_dir());
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As std's, and `TimedOut`.
@@ -106,6 +148,13 @@ impl DirEntry {
     }
 
     /// What the system knows of the file, links not followed.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// let entry = cove::fs::read_dir("/proc/self/task")?.next().unwrap()?;
+    /// assert!(entry.metadata()?.is_dir());
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As std's, and `TimedOut`.

@@ -44,6 +44,14 @@ pub struct File {
 impl File {
     /// Opens a file to read it.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// let comm = std::io::read_to_string(File::open("/proc/self/comm")?)?;
+    /// assert!(comm.ends_with('\n'));
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`std::fs::File::open`]; every method here has the errors of std's, and `TimedOut`.
     pub fn open<P: AsRef<Path>>(path: P) -> io::Result<File> {
@@ -51,6 +59,19 @@ impl File {
     }
 
     /// Opens a file to write it, made if there is none, emptied if there is one.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// use std::io::Write;
+    /// # let name = format!("cove-fs-create-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// File::create(&path)?.write_all(b"a long text")?;
+    /// File::create(&path)?.write_all(b"a text")?;
+    /// assert_eq!(cove::fs::read(&path)?, b"a text");
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As std's.
@@ -60,6 +81,18 @@ impl File {
 
     /// Makes a file to read and write.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// # let name = format!("cove-fs-create-new-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let file = File::create_new(&path)?;
+    /// let error = File::create_new(&path).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As std's; `AlreadyExists` if there is one.
     pub fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
@@ -67,11 +100,37 @@ impl File {
     }
 
     /// Options for another way to open.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// use std::io::Write;
+    /// # let name = format!("cove-fs-file-options-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// File::options().append(true).create(true).open(&path)?.write_all(b"one ")?;
+    /// File::options().append(true).create(true).open(&path)?.write_all(b"two")?;
+    /// assert_eq!(cove::fs::read(&path)?, b"one two");
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn options() -> OpenOptions {
         OpenOptions::new()
     }
 
-    /// Waits until contents and metadata are on the disk.
+    /// Waits until contents and metadata are on the disk: fsync(2).
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// use std::io::Write;
+    /// # let name = format!("cove-fs-sync-all-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let mut file = File::create(&path)?;
+    /// file.write_all(b"to be kept")?;
+    /// file.sync_all()?; // A power failure from here on does not lose it.
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As std's.
@@ -79,7 +138,8 @@ impl File {
         self.run(std::fs::File::sync_all)
     }
 
-    /// Waits until the contents are on the disk.
+    /// Waits until the contents are on the disk: fdatasync(2).
+    /// See [`sync_all`](Self::sync_all) for an example.
     ///
     /// # Errors
     /// As std's.
@@ -89,6 +149,18 @@ impl File {
 
     /// Cuts the file off at `size` bytes, or fills it up with zeroes.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// # let name = format!("cove-fs-set-len-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let file = File::create(&path)?;
+    /// file.set_len(4)?;
+    /// assert_eq!(cove::fs::read(&path)?, [0; 4]);
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As std's.
     pub fn set_len(&self, size: u64) -> io::Result<()> {
@@ -96,6 +168,13 @@ impl File {
     }
 
     /// What the system knows of the file.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// assert!(File::open("/proc/self/comm")?.metadata()?.is_file());
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As std's.
@@ -105,6 +184,19 @@ impl File {
 
     /// Changes the permissions.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::{File, Permissions};
+    /// use std::os::unix::fs::PermissionsExt;
+    /// # let name = format!("cove-fs-file-permissions-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let file = File::create(&path)?;
+    /// file.set_permissions(Permissions::from_mode(0o600))?;
+    /// assert_eq!(file.metadata()?.permissions().mode() & 0o777, 0o600);
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As std's.
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
@@ -112,6 +204,19 @@ impl File {
     }
 
     /// Changes the times of access and modification.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::{File, FileTimes};
+    /// use std::time::SystemTime;
+    /// # let name = format!("cove-fs-set-times-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let file = File::create(&path)?;
+    /// file.set_times(FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH))?;
+    /// assert_eq!(file.metadata()?.accessed()?, SystemTime::UNIX_EPOCH);
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As std's.
@@ -121,6 +226,19 @@ impl File {
 
     /// Changes the time of modification.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// use std::time::SystemTime;
+    /// # let name = format!("cove-fs-set-modified-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let file = File::create(&path)?;
+    /// file.set_modified(SystemTime::UNIX_EPOCH)?;
+    /// assert_eq!(file.metadata()?.modified()?, SystemTime::UNIX_EPOCH);
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As std's.
     pub fn set_modified(&self, time: SystemTime) -> io::Result<()> {
@@ -128,6 +246,20 @@ impl File {
     }
 
     /// Another descriptor of the same open file, which shares its position.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::File;
+    /// use std::io::Write;
+    /// # let name = format!("cove-fs-try-clone-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let mut file = File::create(&path)?;
+    /// file.try_clone()?.write_all(b"one ")?;
+    /// file.write_all(b"two")?; // Goes on where the clone has stopped.
+    /// assert_eq!(cove::fs::read(&path)?, b"one two");
+    /// # cove::fs::remove_file(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As std's.

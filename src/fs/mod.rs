@@ -72,6 +72,14 @@ fn with_paths<P: AsRef<Path>, Q: AsRef<Path>, T: Send + 'static>(
 
 /// Reads a whole file; [`std::fs::read`].
 ///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// assert_eq!(fs::read("/dev/null")?, b"");
+/// assert_eq!(fs::read("/no/such/file").unwrap_err().kind(), std::io::ErrorKind::NotFound);
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// As std's; so it is with every function here, and `TimedOut` besides.
 pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
@@ -94,6 +102,17 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
 
 /// Makes a file, or empties it, and writes `contents`; [`std::fs::write`].
 ///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-write-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// fs::write(&path, "some text")?;
+/// assert_eq!(fs::read_to_string(&path)?, "some text");
+/// # fs::remove_file(&path)?;
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// As std's.
 pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
@@ -105,7 +124,21 @@ pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result
     with_path(path, move |path| std::fs::write(path, contents))
 }
 
-/// Copies a file with its permissions, and returns its bytes; [`std::fs::copy`].
+/// Copies a file with its permissions, and returns how many bytes it has; [`std::fs::copy`].
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-copy-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// # fs::create_dir(&path)?;
+/// let (from, to) = (path.join("from"), path.join("to"));
+/// fs::write(&from, "text")?;
+/// assert_eq!(fs::copy(&from, &to)?, 4);
+/// assert_eq!(fs::read(&to)?, fs::read(&from)?);
+/// # fs::remove_dir_all(&path)?;
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As std's.
@@ -113,7 +146,21 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     with_paths(from, to, |from, to| std::fs::copy(from, to))
 }
 
-/// Gives a file another name, replacing what has it; [`std::fs::rename`].
+/// Gives a file another name, in place of the file that had it; [`std::fs::rename`].
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-rename-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// # fs::create_dir(&path)?;
+/// let (from, to) = (path.join("from"), path.join("to"));
+/// fs::write(&from, "text")?;
+/// fs::rename(&from, &to)?;
+/// assert!(fs::exists(&to)? && !fs::exists(&from)?);
+/// # fs::remove_dir_all(&path)?;
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As std's.
@@ -123,6 +170,21 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> 
 
 /// Gives a file a second name; [`std::fs::hard_link`].
 ///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-hard-link-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// # fs::create_dir(&path)?;
+/// let (from, to) = (path.join("from"), path.join("to"));
+/// fs::write(&from, "text")?;
+/// fs::hard_link(&from, &to)?;
+/// fs::write(&from, "changed")?;
+/// assert_eq!(fs::read(&to)?, b"changed"); // One file.
+/// # fs::remove_dir_all(&path)?;
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// As std's.
 pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
@@ -130,6 +192,17 @@ pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
 }
 
 /// Removes a file; [`std::fs::remove_file`].
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-remove-file-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// fs::write(&path, "text")?;
+/// fs::remove_file(&path)?;
+/// assert!(!fs::exists(&path)?);
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As std's.
@@ -139,6 +212,18 @@ pub fn remove_file<P: AsRef<Path>>(path: P) -> io::Result<()> {
 
 /// Removes an empty directory; [`std::fs::remove_dir`].
 ///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-remove-dir-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// fs::create_dir_all(path.join("inner"))?;
+/// assert!(fs::remove_dir(&path).is_err()); // It is not empty.
+/// fs::remove_dir(path.join("inner"))?;
+/// fs::remove_dir(&path)?;
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// As std's.
 pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
@@ -146,6 +231,17 @@ pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
 }
 
 /// Removes a directory with all that is in it; [`std::fs::remove_dir_all`].
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-remove-dir-all-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// fs::create_dir_all(path.join("with/all/below"))?;
+/// fs::remove_dir_all(&path)?;
+/// assert!(!fs::exists(&path)?);
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As std's.
@@ -155,6 +251,18 @@ pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
 
 /// Makes a directory; [`std::fs::create_dir`].
 ///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-create-dir-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// fs::create_dir(&path)?;
+/// assert!(fs::metadata(&path)?.is_dir());
+/// assert!(fs::create_dir(&path).is_err()); // There is one.
+/// # fs::remove_dir(&path)?;
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// As std's.
 pub fn create_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
@@ -162,6 +270,17 @@ pub fn create_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
 }
 
 /// Makes a directory and those above it that are missing; [`std::fs::create_dir_all`].
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// # let name = format!("cove-fs-create-dir-all-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// fs::create_dir_all(path.join("some/way/down"))?;
+/// fs::create_dir_all(path.join("some/way/down"))?; // There is one: no error.
+/// # fs::remove_dir_all(&path)?;
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As std's.
@@ -171,6 +290,13 @@ pub fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
 
 /// What the system knows of a file, links followed; [`std::fs::metadata`].
 ///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// assert!(fs::metadata("/proc/self")?.is_dir());
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// As std's.
 pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
@@ -178,6 +304,13 @@ pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
 }
 
 /// What the system knows of a file or link; [`std::fs::symlink_metadata`].
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// assert!(fs::symlink_metadata("/proc/self")?.is_symlink());
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As std's.
@@ -187,6 +320,19 @@ pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
 
 /// Changes a file's permissions; [`std::fs::set_permissions`].
 ///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// use std::os::unix::fs::PermissionsExt;
+/// # let name = format!("cove-fs-permissions-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// fs::write(&path, "secret")?;
+/// fs::set_permissions(&path, fs::Permissions::from_mode(0o400))?;
+/// assert!(fs::metadata(&path)?.permissions().readonly());
+/// # fs::remove_file(&path)?;
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// As std's.
 pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> io::Result<()> {
@@ -194,6 +340,14 @@ pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> io:
 }
 
 /// The absolute path of a file, with no link in it; [`std::fs::canonicalize`].
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// let path = fs::canonicalize("/proc/self/../self")?;
+/// assert_eq!(path.file_name().unwrap().to_str(), Some(&*std::process::id().to_string()));
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As std's.
@@ -203,6 +357,14 @@ pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
 
 /// Where a symbolic link leads; [`std::fs::read_link`].
 ///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// let number = fs::read_link("/proc/self")?;
+/// assert_eq!(number.to_str(), Some(&*std::process::id().to_string()));
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// As std's.
 pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
@@ -210,6 +372,13 @@ pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
 }
 
 /// Whether there is such a file, links followed; [`std::fs::exists`].
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::fs;
+/// assert!(fs::exists("/proc")? && !fs::exists("/no/such/file")?);
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As std's: when that cannot be told.

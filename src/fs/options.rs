@@ -17,11 +17,25 @@ pub struct OpenOptions {
     inner: std::fs::OpenOptions,
 }
 
-/// Declares the setters, which pass on what they are told.
+/// Declares the setters, which pass on what they are told. In the example of each there is a file
+/// at `path` that holds `old`.
 macro_rules! setters {
-    ($($name:ident: $meaning:literal;)*) => {
+    ($($name:ident: $meaning:literal, $example:literal;)*) => {
         $(
             #[doc = $meaning]
+            ///
+            /// ```
+            /// # cove::run(|| {
+            /// use cove::fs::{self, OpenOptions};
+            /// # use std::io::{Read, Write};
+            #[doc = concat!("# let name = concat!(\"cove-fs-open-", stringify!($name), "-\");")]
+            /// # let name = format!("{name}{}", std::process::id());
+            /// # let path = std::env::temp_dir().join(name);
+            /// fs::write(&path, "old")?;
+            #[doc = $example]
+            /// # fs::remove_file(&path)?;
+            /// # Ok::<_, std::io::Error>(()) }).unwrap();
+            /// ```
             pub fn $name(&mut self, yes: bool) -> &mut Self {
                 self.inner.$name(yes);
                 self
@@ -31,22 +45,51 @@ macro_rules! setters {
 }
 
 impl OpenOptions {
-    /// Nothing allowed yet.
+    /// Options by which nothing may be done with the file yet.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::OpenOptions;
+    /// // Neither to read nor to write:
+    /// assert!(OpenOptions::new().open("/proc/self/comm").is_err());
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     #[allow(clippy::new_without_default, reason = "as std's")]
     pub fn new() -> OpenOptions {
         OpenOptions { inner: std::fs::OpenOptions::new() }
     }
 
     setters! {
-        read: "Whether it may be read.";
-        write: "Whether it may be written.";
-        append: "Whether every write goes to its end.";
-        truncate: "Whether it is emptied.";
-        create: "Whether it is made if there is none.";
-        create_new: "Whether it must be made, in one step with the check that there is none.";
+        read: "Sets whether the file may be read. Default: no, as for all of these.",
+            "let file = OpenOptions::new().read(true).open(&path)?;\n\
+             assert_eq!(std::io::read_to_string(file)?, \"old\");";
+        write: "Sets whether the file may be written, from its start on.",
+            "OpenOptions::new().write(true).open(&path)?.write_all(b\"b\")?;\n\
+             assert_eq!(fs::read(&path)?, b\"bld\");";
+        append: "Sets whether the file may be written, each time at its end.",
+            "OpenOptions::new().append(true).open(&path)?.write_all(b\"er\")?;\n\
+             assert_eq!(fs::read(&path)?, b\"older\");";
+        truncate: "Sets whether the file is emptied; needs `write`.",
+            "OpenOptions::new().write(true).truncate(true).open(&path)?;\n\
+             assert_eq!(fs::read(&path)?, b\"\");";
+        create: "Sets whether the file is made if there is none; needs `write` or `append`.",
+            "fs::remove_file(&path)?;\n\
+             OpenOptions::new().write(true).create(true).open(&path)?;\n\
+             assert!(fs::exists(&path)?);";
+        create_new: "Sets whether the file must be made: an error if there is one, in a single step.",
+            "let opened = OpenOptions::new().write(true).create_new(true).open(&path);\n\
+             assert_eq!(opened.unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);";
     }
 
     /// Opens the file.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::OpenOptions;
+    /// let file = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    /// assert!(!file.metadata()?.is_file());
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`std::fs::OpenOptions::open`], and `TimedOut`.
@@ -82,19 +125,54 @@ pub struct DirBuilder {
 }
 
 impl DirBuilder {
-    /// One directory, with the permissions that the process's mask leaves.
+    /// One directory, with the permissions that the process's mask (umask(2)) leaves.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::{self, DirBuilder};
+    /// use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    /// # let name = format!("cove-fs-dir-builder-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// DirBuilder::new().mode(0o700).create(&path)?;
+    /// assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o700);
+    /// # fs::remove_dir(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     #[allow(clippy::new_without_default, reason = "as std's")]
     pub fn new() -> DirBuilder {
         DirBuilder { recursive: false, mode: None }
     }
 
-    /// Whether those above it are made too, and it is no error if there is one already.
+    /// Sets whether those above it are made too, and it is no error if there is one already.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::{self, DirBuilder};
+    /// # let name = format!("cove-fs-recursive-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// DirBuilder::new().recursive(true).create(path.join("some/way/down"))?;
+    /// assert!(fs::exists(path.join("some/way/down"))?);
+    /// # fs::remove_dir_all(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn recursive(&mut self, recursive: bool) -> &mut Self {
         self.recursive = recursive;
         self
     }
 
     /// Makes the directory.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::fs::{self, DirBuilder};
+    /// # let name = format!("cove-fs-create-by-builder-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// DirBuilder::new().create(&path)?;
+    /// let error = DirBuilder::new().create(&path).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+    /// # fs::remove_dir(&path)?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`std::fs::DirBuilder::create`], and `TimedOut`.
