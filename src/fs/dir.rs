@@ -34,7 +34,7 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
 }
 
 /// The entries of a directory, an iterator; [`std::fs::ReadDir`]. After an error by time-out there
-/// are no more. See [`read_dir`](read_dir()) for an example.
+/// are no more. See [`read_dir`] for an example.
 #[derive(Debug)]
 pub struct ReadDir {
     /// None when all entries are in the batch, or the last read did not come back.

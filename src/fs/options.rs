@@ -76,7 +76,7 @@ impl OpenOptions {
             "fs::remove_file(&path)?;\n\
              OpenOptions::new().write(true).create(true).open(&path)?;\n\
              assert!(fs::exists(&path)?);";
-        create_new: "Sets whether the file must be made: an error if there is one, in a single step.",
+        create_new: "Sets whether the file must be made, in one step: an error if there is one.",
             "let opened = OpenOptions::new().write(true).create_new(true).open(&path);\n\
              assert_eq!(opened.unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);";
     }
