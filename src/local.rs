@@ -73,12 +73,41 @@ macro_rules! coroutine_local {
 /// [`std::thread::LocalKey`].
 ///
 /// Its address is its name, so a key is used where it was declared and not moved.
+///
+/// ```
+/// cove::coroutine_local! { static REQUEST: std::cell::Cell<u32> = std::cell::Cell::new(0); }
+/// fn log() -> String {
+///     format!("[request {}]", REQUEST.get())
+/// }
+/// cove::run(|| {
+///     let coroutines = [7, 8].map(|request| {
+///         cove::spawn(move || {
+///             REQUEST.set(request);
+///             cove::task::yield_now();
+///             log()
+///         })
+///     });
+///     assert_eq!(coroutines.map(|it| it.join().unwrap()), ["[request 7]", "[request 8]"]);
+/// });
+/// ```
 pub struct LocalKey<T: 'static> {
     init: fn() -> T,
     of_thread: &'static thread::LocalKey<T>,
 }
 
 /// The error of using a variable whose destructor has begun.
+///
+/// ```
+/// struct Last;
+/// impl Drop for Last {
+///     fn drop(&mut self) {
+///         let error = LAST.try_with(|_| ()).unwrap_err();
+///         assert!(error.to_string().contains("is being destroyed"));
+///     }
+/// }
+/// cove::coroutine_local! { static LAST: Last = Last; }
+/// cove::run(|| cove::spawn(|| LAST.with(|_| ())).join()).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AccessError;
@@ -114,6 +143,11 @@ impl<T: 'static> LocalKey<T> {
     }
 
     /// As [`with`](Self::with), with an error in destructors that come too late.
+    ///
+    /// ```
+    /// cove::coroutine_local! { static NAME: String = String::from("mine"); }
+    /// cove::run(|| assert_eq!(NAME.try_with(String::len), Ok(4)));
+    /// ```
     ///
     /// # Errors
     /// [`AccessError`] when the variable's destructor has begun.
@@ -191,6 +225,11 @@ impl<T: 'static> LocalKey<Cell<T>> {
     }
 
     /// A copy of the value.
+    ///
+    /// ```
+    /// cove::coroutine_local! { static HITS: std::cell::Cell<u32> = std::cell::Cell::new(3); }
+    /// cove::run(|| assert_eq!(HITS.get(), 3));
+    /// ```
     #[track_caller]
     pub fn get(&'static self) -> T
     where
@@ -200,6 +239,11 @@ impl<T: 'static> LocalKey<Cell<T>> {
     }
 
     /// Takes the value, leaving the type's default.
+    ///
+    /// ```
+    /// cove::coroutine_local! { static HITS: std::cell::Cell<u32> = std::cell::Cell::new(3); }
+    /// cove::run(|| assert_eq!((HITS.take(), HITS.get()), (3, 0)));
+    /// ```
     #[track_caller]
     pub fn take(&'static self) -> T
     where
@@ -209,6 +253,11 @@ impl<T: 'static> LocalKey<Cell<T>> {
     }
 
     /// Stores `value` and returns the one before.
+    ///
+    /// ```
+    /// cove::coroutine_local! { static HITS: std::cell::Cell<u32> = std::cell::Cell::new(3); }
+    /// cove::run(|| assert_eq!((HITS.replace(5), HITS.get()), (3, 5)));
+    /// ```
     #[track_caller]
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
@@ -217,6 +266,12 @@ impl<T: 'static> LocalKey<Cell<T>> {
 
 impl<T: 'static> LocalKey<RefCell<T>> {
     /// Lends the value to `function`.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// cove::coroutine_local! { static TRACE: RefCell<Vec<u32>> = RefCell::new(vec![1]); }
+    /// cove::run(|| assert_eq!(TRACE.with_borrow(Vec::len), 1));
+    /// ```
     ///
     /// # Panics
     /// When the value is mutably borrowed, and as [`with`](Self::with); so do all methods here.
@@ -242,12 +297,30 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     }
 
     /// Stores `value`. On the first use the initialiser is not run.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// cove::coroutine_local! { static TRACE: RefCell<Vec<u32>> = RefCell::new(vec![1]); }
+    /// cove::run(|| {
+    ///     TRACE.set(vec![2, 3]);
+    ///     assert_eq!(TRACE.take(), [2, 3]);
+    /// });
+    /// ```
     #[track_caller]
     pub fn set(&'static self, value: T) {
         self.put(value, RefCell::new, |cell, value| drop(cell.replace(value)));
     }
 
     /// Takes the value, leaving the type's default.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// cove::coroutine_local! { static TRACE: RefCell<Vec<u32>> = RefCell::new(vec![1]); }
+    /// cove::run(|| {
+    ///     assert_eq!(TRACE.take(), [1]);
+    ///     assert!(TRACE.with_borrow(Vec::is_empty));
+    /// });
+    /// ```
     #[track_caller]
     pub fn take(&'static self) -> T
     where
@@ -257,6 +330,15 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     }
 
     /// Stores `value` and returns the one before.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// cove::coroutine_local! { static TRACE: RefCell<Vec<u32>> = RefCell::new(vec![1]); }
+    /// cove::run(|| {
+    ///     assert_eq!(TRACE.replace(vec![2]), [1]);
+    ///     assert_eq!(TRACE.take(), [2]);
+    /// });
+    /// ```
     #[track_caller]
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))

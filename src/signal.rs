@@ -54,6 +54,17 @@ static BELL: OnceLock<EventFd> = OnceLock::new();
 static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// A kind of signal.
+///
+/// ```
+/// use cove::signal::{SIGHUP, Signal};
+/// fn tell(signal: Signal) -> String {
+///     match signal {
+///         SIGHUP => "the configuration is read again".into(),
+///         other => format!("ended by {other}"),
+///     }
+/// }
+/// assert_eq!(tell(cove::signal::SIGTERM), "ended by SIGTERM");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Signal(i32);
 
@@ -62,6 +73,11 @@ macro_rules! signals {
     ($($name:ident: $meaning:literal;)*) => {
         $(
             #[doc = $meaning]
+            ///
+            /// ```
+            #[doc = concat!("let name = \"", stringify!($name), "\";")]
+            #[doc = concat!("assert_eq!(cove::signal::", stringify!($name), ".to_string(), name);")]
+            /// ```
             pub const $name: Signal = Signal(libc::$name);
         )*
 
@@ -88,12 +104,23 @@ signals! {
 }
 
 impl Signal {
-    /// The signal of this number, as in [`SIGINT`] or for a real-time signal.
+    /// The signal of this number: for one that has no constant here, a real-time signal, say.
+    /// Whether there is such a signal is looked at when somebody waits for it.
+    ///
+    /// ```
+    /// use cove::signal::{SIGINT, Signal};
+    /// assert_eq!(Signal::from_number(2), SIGINT);
+    /// assert_eq!(Signal::from_number(40).to_string(), "signal 40"); // A real-time signal.
+    /// ```
     pub const fn from_number(number: i32) -> Signal {
         Signal(number)
     }
 
     /// The system's number.
+    ///
+    /// ```
+    /// assert_eq!(cove::signal::SIGTERM.number(), 15);
+    /// ```
     pub const fn number(self) -> i32 {
         self.0
     }
@@ -177,6 +204,14 @@ pub struct Signals {
 impl Signals {
     /// Installs handlers for `signals` where there are none yet, and takes note from now on.
     ///
+    /// ```
+    /// use cove::signal::{SIGTERM, SIGUSR1, Signal, Signals};
+    /// let signals = Signals::new(&[SIGTERM, SIGUSR1])?;
+    /// let refused = Signals::new(&[Signal::from_number(9)]).unwrap_err(); // SIGKILL
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for what is no signal, cannot be handled (SIGKILL, SIGSTOP), or is the fault
     /// of an instruction (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS), and for no signals at
@@ -204,6 +239,19 @@ impl Signals {
     /// Waits for a signal that has not been taken note of, and tells which it is. Outside a runtime
     /// the thread waits.
     ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::signal::{SIGUSR1, Signals};
+    /// let mut signals = Signals::new(&[SIGUSR1])?;
+    /// # // SAFETY: there is a handler now.
+    /// # unsafe { libc::raise(libc::SIGUSR1) };
+    /// // Somebody sends SIGUSR1:
+    /// assert_eq!(signals.recv()?, SIGUSR1);
+    /// let wait = std::time::Duration::from_millis(1);
+    /// assert!(cove::time::timeout(wait, || signals.recv()).unwrap().is_err()); // None since.
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `TimedOut` when the enclosing deadline scope ends; the system's reason if the bell cannot be
     /// watched.
@@ -222,6 +270,18 @@ impl Signals {
     }
 
     /// A signal that has not been taken note of, if there is one.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::signal::{SIGUSR1, Signals};
+    /// let mut signals = Signals::new(&[SIGUSR1])?;
+    /// # // SAFETY: there is a handler now.
+    /// # unsafe { libc::raise(libc::SIGUSR1) };
+    /// // Somebody sends SIGUSR1:
+    /// assert_eq!(signals.try_recv(), Some(SIGUSR1));
+    /// assert_eq!(signals.try_recv(), None);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn try_recv(&mut self) -> Option<Signal> {
         take(&mut self.seen)
     }

@@ -8,6 +8,15 @@ use std::sync::Arc;
 /// All coroutines of a thread at one moment; see [`dump`](super::dump()).
 ///
 /// Printing it with `{}` gives a text for people, [`to_json`](Self::to_json) one for programs.
+///
+/// ```
+/// let text = cove::run(|| {
+///     let dump = cove::task::dump();
+///     assert_eq!(dump.coroutines.len(), 1); // The root.
+///     dump.to_string()
+/// });
+/// println!("{text}");
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Dump {
@@ -18,6 +27,18 @@ pub struct Dump {
 }
 
 /// What a dump tells of one coroutine.
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::task::State;
+/// cove::task::Builder::new().name("waiter").spawn(cove::task::park)?;
+/// cove::task::yield_now();
+/// let dump = cove::task::dump();
+/// let waiter = &dump.coroutines[1];
+/// assert_eq!((waiter.name.as_deref(), waiter.state), (Some("waiter"), State::Parked));
+/// assert_eq!(waiter.waiting_for.as_deref(), Some("unpark"));
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CoroutineDump {
@@ -43,6 +64,15 @@ pub struct CoroutineDump {
 }
 
 /// Where a coroutine stands.
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::task::State;
+/// cove::spawn(|| ());
+/// let states: Vec<State> = cove::task::dump().iter().map(|coroutine| coroutine.state).collect();
+/// assert_eq!(states, [State::Running, State::Ready]);
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
@@ -55,6 +85,15 @@ pub enum State {
 }
 
 /// A coroutine's stack.
+///
+/// ```
+/// # cove::run(|| {
+/// cove::task::Builder::new().stack_bytes(64 << 10).spawn(cove::task::park)?;
+/// cove::task::yield_now();
+/// let stack = cove::task::dump().coroutines[1].stack;
+/// assert!(stack.bytes >= Some(64 << 10) && stack.used_bytes < stack.bytes);
+/// # Ok::<_, std::io::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StackDump {
@@ -70,6 +109,16 @@ pub struct StackDump {
 }
 
 /// Whose a stack is.
+///
+/// ```
+/// # cove::run(|| {
+/// use cove::task::StackKind;
+/// cove::spawn(cove::task::park);
+/// let dump = cove::task::dump();
+/// assert_eq!(dump.coroutines[0].stack.kind, StackKind::Thread); // The root's.
+/// assert_eq!(dump.coroutines[1].stack.kind, StackKind::Private);
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StackKind {
@@ -83,16 +132,36 @@ pub enum StackKind {
 
 impl Dump {
     /// The coroutines.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// let idle = cove::spawn(cove::task::park);
+    /// let dump = cove::task::dump();
+    /// assert!(dump.iter().any(|coroutine| coroutine.id == idle.task().id().get()));
+    /// # });
+    /// ```
     pub fn iter(&self) -> std::slice::Iter<'_, CoroutineDump> {
         self.coroutines.iter()
     }
 
     /// How many coroutines there are, the root included.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// cove::spawn(cove::task::park);
+    /// assert_eq!(cove::task::dump().len(), 2);
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         self.coroutines.len()
     }
 
     /// Whether there are none, as outside a runtime.
+    ///
+    /// ```
+    /// assert!(cove::task::dump().is_empty());
+    /// assert!(!cove::run(|| cove::task::dump().is_empty()));
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.coroutines.is_empty()
     }
@@ -101,6 +170,11 @@ impl Dump {
     /// "state", "waiting_for", "stack": {"kind", "bytes", "used_bytes", "high_water_bytes"},
     /// "backtrace": [{"address", "function", "file", "line"}], "frames_left_out"}]}`. What is not
     /// known is null.
+    ///
+    /// ```
+    /// let json = cove::run(|| cove::task::dump().to_json());
+    /// assert!(json.starts_with(r#"{"thread_id":"#) && json.contains(r#""state":"running""#));
+    /// ```
     pub fn to_json(&self) -> String {
         let mut json = Json::new();
         json.object(|json| {

@@ -7,6 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A function in a backtrace.
+///
+/// ```
+/// # cove::run(|| {
+/// let dump = cove::task::dump();
+/// let frame = &dump.coroutines[0].backtrace[0];
+/// assert_ne!(frame.address, 0);
+/// println!("{frame}"); // The function, and if it is known the file and the line.
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {

@@ -5,6 +5,14 @@ use crate::stack;
 use std::sync::atomic::Ordering;
 
 /// What this thread's runtime has done since it began, and what it holds now; see [`metrics`].
+///
+/// ```
+/// cove::run(|| {
+///     let before = cove::metrics().switches;
+///     cove::spawn(|| ()).join().unwrap();
+///     assert!(cove::metrics().switches > before);
+/// });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {

@@ -17,6 +17,21 @@ use std::time::{Duration, Instant};
 
 /// A coroutine that has not let others run for too long; see
 /// [`Builder::stall_watchdog`](crate::Builder::stall_watchdog).
+///
+/// ```
+/// use std::sync::mpsc;
+/// use std::time::Duration;
+///
+/// let (stalled, stalls) = mpsc::channel();
+/// let runtime = cove::Builder::new()
+///     .on_stall(Duration::from_millis(10), move |stall| stalled.send(stall.clone()).unwrap())
+///     .build()?;
+/// // A blocking call of std's where one of cove's belongs.
+/// let stall = runtime.run(|| stalls.recv())?;
+/// assert!(stall.duration >= Duration::from_millis(10));
+/// assert!(stall.to_string().contains("without a wait"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stall {

@@ -51,6 +51,12 @@ impl Default for Builder {
 
 impl Builder {
     /// The defaults: one worker, stacks of 128 KiB with the best guards that the kernel has.
+    ///
+    /// ```
+    /// let runtime = cove::Builder::new().build()?;
+    /// assert_eq!(runtime.handle().workers(), 1);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn new() -> Builder {
         Builder {
             scheduler: SchedulerConfig::default(),
@@ -64,8 +70,9 @@ impl Builder {
         }
     }
 
-    /// Sets the size of a coroutine's private stack where the spawn does not: 4 KiB to 1 GiB,
-    /// rounded up to pages. Default: 128 KiB. Memory is taken only as far as a stack has been used.
+    /// Sets the size in bytes of a coroutine's private stack where the spawn does not: 4 KiB to
+    /// 1 GiB, rounded up to pages. Default: 128 KiB. Memory is taken only as far as a stack has
+    /// been used.
     ///
     /// ```
     /// let runtime = cove::Builder::new().stack_bytes(1 << 20).build()?;
@@ -91,6 +98,12 @@ impl Builder {
 
     /// Sets how much resident memory the unused stacks of one size may hold for reuse, per worker,
     /// in bytes. Default: 64 MiB.
+    ///
+    /// ```
+    /// let runtime = cove::Builder::new().stack_watermark_bytes(1 << 20).build()?;
+    /// runtime.run(|| (0..1000).for_each(|_| drop(cove::spawn(|| ()))));
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn stack_watermark_bytes(mut self, watermark_bytes: usize) -> Builder {
         self.stacks.get_or_insert_default().watermark_bytes = watermark_bytes;
         self
@@ -99,12 +112,24 @@ impl Builder {
     /// Sets how many stacks each worker has for coroutines that share one
     /// ([`spawn_on_shared_stack`](crate::task::Builder::spawn_on_shared_stack)), 1 to 65,536.
     /// Default: 4.
+    ///
+    /// ```
+    /// let runtime = cove::Builder::new().shared_stacks(16).build()?;
+    /// assert!(cove::Builder::new().shared_stacks(0).build().is_err());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn shared_stacks(mut self, shared_stacks: usize) -> Builder {
         self.scheduler.shared_stacks = shared_stacks;
         self
     }
 
-    /// Sets the size of each shared stack, up to 1 GiB. Default: 256 KiB.
+    /// Sets the size of each shared stack in bytes, up to 1 GiB. Default: 256 KiB.
+    ///
+    /// ```
+    /// let runtime = cove::Builder::new().shared_stack_bytes(1 << 20).build()?;
+    /// assert!(cove::Builder::new().shared_stack_bytes(2 << 30).build().is_err());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn shared_stack_bytes(mut self, shared_stack_bytes: usize) -> Builder {
         self.scheduler.shared_stack_bytes = shared_stack_bytes;
         self
@@ -180,6 +205,12 @@ impl Builder {
     /// Sets how many jobs may wait for a thread for blocking work, at least 1; more are refused
     /// with `ResourceBusy`. Shared as [`blocking_threads_max`](Self::blocking_threads_max) is.
     /// Default: 65,536.
+    ///
+    /// ```
+    /// let runtime = cove::Builder::new().blocking_queue_max(1000).build()?;
+    /// assert!(cove::Builder::new().blocking_queue_max(0).build().is_err());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn blocking_queue_max(mut self, queue_max: usize) -> Builder {
         self.blocking.get_or_insert_default().queue_max = queue_max;
         self
@@ -187,6 +218,14 @@ impl Builder {
 
     /// Sets after how long an idle thread for blocking work ends. Shared as
     /// [`blocking_threads_max`](Self::blocking_threads_max) is. Default: 10 seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = cove::Builder::new().blocking_idle(Duration::from_secs(60)).build()?;
+    /// assert_eq!(runtime.run(|| cove::task::blocking(|| 6 * 7)), 42);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn blocking_idle(mut self, idle: Duration) -> Builder {
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         self.blocking.get_or_insert_default().idle_ms = idle_ms;
@@ -255,6 +294,12 @@ impl Builder {
     }
 
     /// Makes the runtime, and starts its workers.
+    ///
+    /// ```
+    /// let error = cove::Builder::new().workers(0).build().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// assert_eq!(error.to_string(), "workers(0): the value must be 1 to 1024");
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` for a value out of range. Else the system's error, with the limit that may

@@ -15,6 +15,14 @@ use std::sync::Arc;
 /// Once the runtime has ended, closures are dropped and their joins give
 /// [`Cancelled`](crate::task::Cancelled). The same holds in a forked child for a handle from before
 /// the fork; [`runtime_handle`] gives one that works.
+///
+/// ```
+/// let runtime = cove::Builder::new().workers(2).build()?;
+/// let handle = runtime.handle();
+/// let thread = std::thread::spawn(move || handle.spawn_on(1, || 6 * 7).join().unwrap());
+/// assert_eq!(thread.join().unwrap(), 42);
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct RuntimeHandle {
     crew: Arc<Crew>,
@@ -39,6 +47,7 @@ impl RuntimeHandle {
     }
 
     /// The handle of the runtime that the caller is in.
+    /// See [`[`runtime_handle`]`](Self::[`runtime_handle`]) for an example.
     ///
     /// # Panics
     /// Outside a runtime.
@@ -57,6 +66,12 @@ impl RuntimeHandle {
     }
 
     /// The number of workers. They are numbered from 0; the thread that calls `run` is worker 0.
+    ///
+    /// ```
+    /// let runtime = cove::Builder::new().workers(3).build()?;
+    /// assert_eq!(runtime.handle().workers(), 3);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn workers(&self) -> usize {
         self.crew.len()
     }

@@ -15,6 +15,7 @@ const NAMES_MAX: usize = 8;
 ///
 /// It is abandoned: coroutines of the first worker never run again, and nothing of theirs is
 /// dropped; threads of other workers go on, and end if their coroutines ever do.
+/// See [`ShutdownError::unfinished`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShutdownError {
     unfinished: Vec<(usize, Option<usize>)>,

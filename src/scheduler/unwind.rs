@@ -31,6 +31,18 @@ impl std::error::Error for Cancelled {}
 /// frames in while others used the stack; it was unwound from its wait then.
 ///
 /// Its message says what to do about it.
+///
+/// ```
+/// use cove::task::{Cancelled, Evicted};
+/// fn explain(payload: &(dyn std::any::Any + Send)) -> String {
+///     if let Some(evicted) = payload.downcast_ref::<Evicted>() {
+///         return evicted.to_string();
+///     }
+///     payload.downcast_ref::<Cancelled>().map_or("a panic".into(), ToString::to_string)
+/// }
+/// assert!(explain(&Evicted).starts_with("no memory for the frames"));
+/// assert_eq!(explain(&Cancelled), "the coroutine was cancelled");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evicted;
 

@@ -6,6 +6,13 @@ use super::guard::say;
 use super::{DEFAULT_BYTES, STACK_BYTES_MAX, STACK_BYTES_MIN};
 
 /// How the end of a stack is watched. In the order of preference; each falls back to the next.
+///
+/// ```
+/// use cove::{Builder, Guard};
+/// let runtime = Builder::new().stack_guard(Guard::Protect).build()?;
+/// assert_eq!(runtime.run(|| cove::spawn(|| 1).join().unwrap()), 1);
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// `MADV_GUARD_INSTALL` (Linux 6.13): the processor stops an overflow at its first byte, and

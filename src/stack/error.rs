@@ -17,6 +17,14 @@ const ROUNDING_BYTES: u64 = 1 << 20;
 ///
 /// Converts into an [`io::Error`] of kind [`io::ErrorKind::OutOfMemory`] (of kind
 /// [`io::ErrorKind::InvalidInput`] for [`StackError::Size`]).
+///
+/// ```
+/// use cove::{StackError, coroutine::Coroutine};
+/// let made = Coroutine::<(), (), ()>::with_stack_bytes(2 << 30, |_, ()| ());
+/// let error = made.unwrap_err();
+/// assert_eq!(error, StackError::Size { bytes: 2 << 30 });
+/// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StackError {

@@ -63,6 +63,17 @@ impl Barrier {
     }
 
     /// Waits until all have come. The last one to come is the leader.
+    ///
+    /// ```
+    /// let barrier = cove::sync::Barrier::new(2);
+    /// cove::run(|| {
+    ///     cove::scope(|scope| {
+    ///         let other = scope.spawn(|| barrier.wait().is_leader());
+    ///         let first = barrier.wait().is_leader();
+    ///         assert_ne!(first, other.join().unwrap());
+    ///     });
+    /// });
+    /// ```
     pub fn wait(&self) -> BarrierWaitResult {
         let mut state = self.state.lock();
         state.arrived += 1;

@@ -30,6 +30,11 @@ impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T,
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     constructor! {
         /// A value that `make` will make.
+        ///
+        /// ```
+        /// let lazy = cove::sync::LazyLock::new(|| 6 * 7);
+        /// assert_eq!(*lazy, 42);
+        /// ```
         #[inline]
         pub const fn new(make: F) -> LazyLock<T, F> {
             LazyLock { cell: OnceCell::new(), make: UnsafeCell::new(Some(make)) }

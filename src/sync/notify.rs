@@ -44,6 +44,11 @@ impl RefUnwindSafe for Notify {}
 impl Notify {
     constructor! {
         /// No notification is kept.
+        ///
+        /// ```
+        /// let notify = cove::sync::Notify::new();
+        /// assert!(!notify.wait_timeout(std::time::Duration::ZERO));
+        /// ```
         pub const fn new() -> Notify {
             Notify { state: AtomicU32::new(EMPTY), waiters: SpinLock::new(WaitQueue::new()) }
         }
@@ -91,6 +96,14 @@ impl Notify {
     }
 
     /// Wakes the one who has waited longest; if nobody waits, lets the next one through.
+    ///
+    /// ```
+    /// let notify = cove::sync::Notify::new();
+    /// notify.notify_one();
+    /// notify.notify_one(); // The two do not add up:
+    /// notify.wait();
+    /// assert!(!notify.wait_timeout(std::time::Duration::ZERO));
+    /// ```
     #[inline]
     pub fn notify_one(&self) {
         // An exchange even if a notification is kept: what was written before this notification

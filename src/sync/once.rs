@@ -27,6 +27,7 @@ pub struct Once {
 }
 
 /// What the closure of [`Once::call_once_force`] learns: [`std::sync::OnceState`].
+/// See [`Once::call_once_force`] for an example.
 #[derive(Debug)]
 pub struct OnceState {
     poisoned: bool,
@@ -50,6 +51,11 @@ impl RefUnwindSafe for Once {}
 impl Once {
     constructor! {
         /// Nothing has run.
+        ///
+        /// ```
+        /// let once = cove::sync::Once::new();
+        /// assert!(!once.is_completed());
+        /// ```
         pub const fn new() -> Once {
             Once { raw: RawOnce::new() }
         }
@@ -57,6 +63,13 @@ impl Once {
 
     /// Runs `function` if none has run; waits if one is running. One that calls this for its own
     /// `Once` waits for itself, for ever.
+    ///
+    /// ```
+    /// let once = cove::sync::Once::new();
+    /// let mut runs = 0;
+    /// (0..3).for_each(|_| once.call_once(|| runs += 1));
+    /// assert_eq!(runs, 1);
+    /// ```
     ///
     /// # Panics
     /// If an earlier closure unwound, by a panic or because it was cancelled.
@@ -86,6 +99,12 @@ impl Once {
     }
 
     /// Whether a closure has run to its end.
+    ///
+    /// ```
+    /// let once = cove::sync::Once::new();
+    /// once.call_once(|| assert!(!once.is_completed()));
+    /// assert!(once.is_completed());
+    /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
         self.raw.state() == COMPLETE

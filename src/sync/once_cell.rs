@@ -51,6 +51,10 @@ const UNWOUND: u32 = INCOMPLETE;
 impl<T> OnceCell<T> {
     constructor! {
         /// An empty cell.
+        ///
+        /// ```
+        /// assert_eq!(cove::sync::OnceCell::<u32>::new().get(), None);
+        /// ```
         #[inline]
         pub const fn new() -> OnceCell<T> {
             let value = UnsafeCell::new(MaybeUninit::uninit());
@@ -59,6 +63,13 @@ impl<T> OnceCell<T> {
     }
 
     /// The value, if it is set. Does not wait.
+    ///
+    /// ```
+    /// let cell = cove::sync::OnceCell::new();
+    /// assert_eq!(cell.get(), None);
+    /// cell.set(1).unwrap();
+    /// assert_eq!(cell.get(), Some(&1));
+    /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
         if self.is_set() {
@@ -70,6 +81,12 @@ impl<T> OnceCell<T> {
     }
 
     /// The value, if it is set.
+    ///
+    /// ```
+    /// let mut cell = cove::sync::OnceCell::from(1);
+    /// *cell.get_mut().unwrap() += 1;
+    /// assert_eq!(cell.get(), Some(&2));
+    /// ```
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         if self.is_set() {
@@ -98,6 +115,12 @@ impl<T> OnceCell<T> {
 
     /// The value; if it is not set, that which `make` returns. Waits if another closure runs. A
     /// closure that asks for the value that it makes waits for itself, for ever.
+    ///
+    /// ```
+    /// let cell = cove::sync::OnceCell::new();
+    /// assert_eq!(cell.get_or_init(|| 1), &1);
+    /// assert_eq!(cell.get_or_init(|| 2), &1);
+    /// ```
     #[inline]
     pub fn get_or_init<F: FnOnce() -> T>(&self, make: F) -> &T {
         match self.get_or_try_init(|| Ok::<T, std::convert::Infallible>(make())) {
@@ -157,6 +180,11 @@ impl<T> OnceCell<T> {
     }
 
     /// The value, if it is set.
+    ///
+    /// ```
+    /// let cell = cove::sync::OnceCell::from(String::from("made"));
+    /// assert_eq!(cell.into_inner().as_deref(), Some("made"));
+    /// ```
     pub fn into_inner(mut self) -> Option<T> {
         self.take()
     }

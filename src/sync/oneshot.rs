@@ -59,7 +59,7 @@ impl<T> State<T> {
     }
 }
 
-/// The sending end.
+/// The sending end: it sends once. See [`Sender::send`] for an example.
 pub struct Sender<T> {
     shared: Arc<SpinLock<State<T>>>,
 }
@@ -113,7 +113,7 @@ impl<T> fmt::Debug for Sender<T> {
     }
 }
 
-/// The receiving end.
+/// The receiving end: it receives once. See [`Receiver::recv`] for an example.
 pub struct Receiver<T> {
     shared: Arc<SpinLock<State<T>>>,
 }

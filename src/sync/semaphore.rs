@@ -45,10 +45,21 @@ impl RefUnwindSafe for Semaphore {}
 
 impl Semaphore {
     /// The most permits that a semaphore can have.
+    ///
+    /// ```
+    /// use cove::sync::Semaphore;
+    /// let semaphore = Semaphore::new(Semaphore::MAX_PERMITS);
+    /// assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
+    /// ```
     pub const MAX_PERMITS: usize = PERMITS_MAX as usize;
 
     constructor! {
         /// A semaphore with `permits` free permits.
+        ///
+        /// ```
+        /// let semaphore = cove::sync::Semaphore::new(3);
+        /// assert_eq!(semaphore.available_permits(), 3);
+        /// ```
         ///
         /// # Panics
         /// If there are more than [`MAX_PERMITS`](Self::MAX_PERMITS).
@@ -59,11 +70,33 @@ impl Semaphore {
     }
 
     /// The number of permits that are free at this moment.
+    ///
+    /// ```
+    /// let semaphore = cove::sync::Semaphore::new(3);
+    /// let permit = semaphore.acquire();
+    /// assert_eq!(semaphore.available_permits(), 2);
+    /// drop(permit);
+    /// assert_eq!(semaphore.available_permits(), 3);
+    /// ```
     pub fn available_permits(&self) -> usize {
         self.raw.permits.free() as usize
     }
 
     /// Takes a permit; waits until there is one.
+    ///
+    /// ```
+    /// let semaphore = cove::sync::Semaphore::new(1);
+    /// cove::run(|| {
+    ///     cove::scope(|scope| {
+    ///         let permit = semaphore.acquire();
+    ///         let other = scope.spawn(|| drop(semaphore.acquire())); // It waits.
+    ///         cove::task::yield_now();
+    ///         assert!(!other.is_finished());
+    ///         drop(permit);
+    ///         other.join().unwrap();
+    ///     });
+    /// });
+    /// ```
     #[inline]
     pub fn acquire(&self) -> SemaphorePermit<'_> {
         self.acquire_many(1)
@@ -110,6 +143,12 @@ impl Semaphore {
     }
 
     /// Takes `permits` permits if there are so many and nobody waits for any.
+    ///
+    /// ```
+    /// let semaphore = cove::sync::Semaphore::new(3);
+    /// assert!(semaphore.try_acquire_many(4).is_none());
+    /// assert_eq!(semaphore.try_acquire_many(3).unwrap().permits(), 3);
+    /// ```
     ///
     /// # Panics
     /// If there are more than [`MAX_PERMITS`](Self::MAX_PERMITS).

@@ -43,6 +43,10 @@ impl RefUnwindSafe for WaitGroup {}
 
 impl WaitGroup {
     /// A group of one.
+    ///
+    /// ```
+    /// cove::sync::WaitGroup::new().wait(); // There is nobody else: at once.
+    /// ```
     pub fn new() -> WaitGroup {
         let (pending, waiters) = (AtomicUsize::new(1), SpinLock::new(WaitQueue::new()));
         WaitGroup { inner: Arc::new(Inner { pending, waiters }) }

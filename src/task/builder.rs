@@ -26,24 +26,56 @@ pub struct Builder {
 
 impl Builder {
     /// The defaults: no name, a private stack of the runtime's size (128 KiB if not set).
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::task::Builder;
+    /// assert_eq!(Builder::new().spawn(|| 6 * 7)?.join().unwrap(), 42);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     #[inline]
     pub fn new() -> Builder {
         Builder::default()
     }
 
     /// Names the coroutine, for dumps, the overflow message and the stall watchdog.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::task::Builder;
+    /// let coroutine = Builder::new().name("parser").spawn(|| ())?;
+    /// assert_eq!(coroutine.task().name(), Some("parser"));
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn name(mut self, name: impl AsRef<str>) -> Builder {
         self.options.name = Some(name.as_ref().into());
         self
     }
 
-    /// Sets the size of the private stack: 4 KiB to 1 GiB, rounded up to pages.
+    /// Sets the size of the private stack in bytes: 4 KiB to 1 GiB, rounded up to pages.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::task::Builder;
+    /// let coroutine = Builder::new().stack_bytes(1 << 20).spawn(|| [0_u8; 512 << 10].len())?;
+    /// assert_eq!(coroutine.join().unwrap(), 512 << 10);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     pub fn stack_bytes(mut self, stack_bytes: usize) -> Builder {
         self.options.stack_bytes = Some(stack_bytes);
         self
     }
 
     /// Spawns the coroutine.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::task::Builder;
+    /// assert_eq!(Builder::new().name("adder").spawn(|| 40 + 2)?.join().unwrap(), 42);
+    /// let error = Builder::new().stack_bytes(2 << 30).spawn(|| ()).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` for a size out of range, else `OutOfMemory`; the message names the limit that
@@ -71,6 +103,19 @@ impl Builder {
     ///
     /// If there is no memory to keep the frames in, the coroutine unwinds from its wait, and `join`
     /// brings back [`Evicted`](super::Evicted).
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// use cove::task::Builder;
+    /// let wait = || {
+    ///     cove::task::yield_now();
+    ///     "woken"
+    /// };
+    /// // SAFETY: it lends its locals to nobody, and waits in no other coroutine.
+    /// let coroutine = unsafe { Builder::new().spawn_on_shared_stack(wait) }?;
+    /// assert_eq!(coroutine.join().unwrap(), "woken");
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn).

@@ -8,6 +8,13 @@ use std::thread;
 
 /// The right to join a coroutine; dropping it detaches the coroutine, which goes on.
 ///
+/// ```
+/// cove::run(|| {
+///     let handle = cove::spawn(|| std::rc::Rc::new(42)); // Need not be `Send`.
+///     assert_eq!(*handle.join().unwrap(), 42);
+/// });
+/// ```
+///
 /// It stays on its thread:
 ///
 /// ```compile_fail
@@ -32,6 +39,14 @@ impl<T> JoinHandle<T> {
 
     /// Waits for the coroutine to end and brings back its result.
     ///
+    /// ```
+    /// cove::run(|| {
+    ///     assert_eq!(cove::spawn(|| 6 * 7).join().unwrap(), 42);
+    ///     let payload = cove::spawn(|| panic!("comes out of join")).join().unwrap_err();
+    ///     assert_eq!(payload.downcast_ref(), Some(&"comes out of join"));
+    /// });
+    /// ```
+    ///
     /// # Errors
     /// The payload of its panic, or [`Cancelled`](super::Cancelled).
     ///
@@ -46,6 +61,15 @@ impl<T> JoinHandle<T> {
     }
 
     /// Whether the coroutine has ended, so that `join` would not wait.
+    ///
+    /// ```
+    /// cove::run(|| {
+    ///     let handle = cove::spawn(|| ());
+    ///     assert!(!handle.is_finished());
+    ///     cove::task::yield_now();
+    ///     assert!(handle.is_finished());
+    /// });
+    /// ```
     #[inline]
     pub fn is_finished(&self) -> bool {
         self.raw.is_finished()
@@ -53,12 +77,28 @@ impl<T> JoinHandle<T> {
 
     /// Makes the coroutine's present wait and every later one end by unwinding; one that has not
     /// started never runs. Does not wait for it. A finished coroutine keeps its result.
+    ///
+    /// ```
+    /// cove::run(|| {
+    ///     let parked = cove::spawn(cove::task::park);
+    ///     parked.cancel();
+    ///     assert!(parked.join().unwrap_err().is::<cove::task::Cancelled>());
+    /// });
+    /// ```
     #[inline]
     pub fn cancel(&self) {
         self.raw.cancel();
     }
 
     /// A handle to the coroutine that other threads may have: its name, its id, `unpark`.
+    ///
+    /// ```
+    /// cove::run(|| {
+    ///     let parked = cove::spawn(cove::task::park);
+    ///     parked.task().unpark();
+    ///     parked.join().unwrap();
+    /// });
+    /// ```
     pub fn task(&self) -> Handle {
         Handle::of(self.raw.task())
     }

@@ -13,6 +13,18 @@ use std::rc::Rc;
 use std::thread;
 
 /// Where coroutines that borrow are spawned; see [`scope`].
+///
+/// ```
+/// cove::run(|| {
+///     let words = ["one", "three"];
+///     /// A scope may go down to whatever spawns in it.
+///     fn count<'scope>(scope: &'scope cove::task::Scope<'scope, '_>, word: &'scope str) -> usize {
+///         scope.spawn(|| word.len()).join().unwrap()
+///     }
+///     let letters = cove::scope(|scope| count(scope, words[0]) + count(scope, words[1]));
+///     assert_eq!(letters, 8);
+/// });
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     /// The coroutines whose results may not have been taken.
     children: RefCell<Vec<Rc<Child>>>,
@@ -148,6 +160,14 @@ fn masked(wait: impl FnOnce()) {
 impl<'scope> Scope<'scope, '_> {
     /// Spawns a coroutine that may borrow whatever outlives the scope.
     ///
+    /// ```
+    /// cove::run(|| {
+    ///     let text = String::from("borrowed");
+    ///     let length = cove::scope(|scope| scope.spawn(|| text.len()).join().unwrap());
+    ///     assert_eq!(length, text.len());
+    /// });
+    /// ```
+    ///
     /// # Panics
     /// Outside a runtime, and when no stack can be had.
     #[track_caller]
@@ -163,6 +183,18 @@ impl<'scope> Scope<'scope, '_> {
     }
 
     /// As [`spawn`](Self::spawn), with a name or a stack size.
+    ///
+    /// ```
+    /// # cove::run(|| {
+    /// let text = String::from("borrowed");
+    /// cove::scope(|scope| {
+    ///     let builder = cove::task::Builder::new().name("reader").stack_bytes(64 << 10);
+    ///     let coroutine = scope.spawn_with(builder, || text.len())?;
+    ///     assert_eq!(coroutine.task().name(), Some("reader"));
+    ///     Ok::<_, std::io::Error>(())
+    /// })?;
+    /// # Ok::<_, std::io::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -210,6 +242,17 @@ impl std::fmt::Debug for Scope<'_, '_> {
 }
 
 /// The right to join a coroutine of a scope. Dropping it leaves the joining to the scope.
+///
+/// ```
+/// cove::run(|| {
+///     let text = String::from("borrowed");
+///     cove::scope(|scope| {
+///         let handles = [scope.spawn(|| text.len()), scope.spawn(|| text.capacity())];
+///         let [length, capacity] = handles.map(|handle| handle.join().unwrap());
+///         assert!(length <= capacity);
+///     });
+/// });
+/// ```
 pub struct ScopedJoinHandle<'scope, T> {
     child: Rc<Child>,
     shape: PhantomData<(&'scope (), T)>,
@@ -217,6 +260,15 @@ pub struct ScopedJoinHandle<'scope, T> {
 
 impl<T> ScopedJoinHandle<'_, T> {
     /// Waits for the coroutine to end and brings back its result.
+    ///
+    /// ```
+    /// cove::run(|| {
+    ///     cove::scope(|scope| {
+    ///         let payload = scope.spawn(|| panic!("seen by who joins")).join().unwrap_err();
+    ///         assert_eq!(payload.downcast_ref(), Some(&"seen by who joins"));
+    ///     }); // Does not panic: the coroutine was joined.
+    /// });
+    /// ```
     ///
     /// # Errors
     /// The payload of its panic, or [`Cancelled`](super::Cancelled).
@@ -227,16 +279,44 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 
     /// Whether the coroutine has ended.
+    ///
+    /// ```
+    /// cove::run(|| {
+    ///     cove::scope(|scope| {
+    ///         let handle = scope.spawn(|| ());
+    ///         cove::task::yield_now();
+    ///         assert!(handle.is_finished());
+    ///     });
+    /// });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.child.raw.is_finished()
     }
 
     /// Cancels the coroutine, as [`JoinHandle::cancel`](super::JoinHandle::cancel) does.
+    ///
+    /// ```
+    /// cove::run(|| {
+    ///     cove::scope(|scope| {
+    ///         let parked = scope.spawn(cove::task::park);
+    ///         parked.cancel(); // Or the scope would not end.
+    ///     });
+    /// });
+    /// ```
     pub fn cancel(&self) {
         self.child.raw.cancel();
     }
 
     /// A handle to the coroutine that other threads may have.
+    ///
+    /// ```
+    /// cove::run(|| {
+    ///     cove::scope(|scope| {
+    ///         let parked = scope.spawn(cove::task::park);
+    ///         parked.task().unpark();
+    ///     });
+    /// });
+    /// ```
     pub fn task(&self) -> Handle {
         Handle::of(self.child.raw.task())
     }

@@ -15,6 +15,17 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///   Delay      0                   35             45     55
 ///   Skip       0                   35      40   50   60
 /// ```
+///
+/// ```
+/// use cove::time::{Duration, Instant, MissedTick, interval_at};
+/// let period = Duration::from_secs(60);
+/// let start = Instant::now() - 5 * period / 2; // Two ticks are late.
+/// let mut interval = interval_at(start, period);
+/// interval.set_missed_tick(MissedTick::Skip);
+/// cove::run(|| interval.tick());
+/// let next = cove::run(|| cove::time::timeout(Duration::from_millis(1), || interval.tick()));
+/// assert!(next.is_err()); // It comes in half a minute.
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTick {
     /// The missed ticks come at once, one after the other, until the schedule is caught up with: as
@@ -27,7 +38,8 @@ pub enum MissedTick {
     Skip,
 }
 
-/// Ticks at even distances; see [`interval`].
+/// Ticks at even distances.
+/// See [`[`interval`]`](Self::[`interval`]) for an example.
 #[derive(Clone, Debug)]
 pub struct Interval {
     next: Instant,
@@ -73,6 +85,16 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 impl Interval {
     /// Waits for the next tick; returns when it was due. One that is cancelled meanwhile takes no
     /// tick.
+    ///
+    /// ```
+    /// use cove::time::{Duration, Instant, interval};
+    /// cove::run(|| {
+    ///     let mut interval = interval(Duration::from_millis(1));
+    ///     let due = interval.tick() + interval.period();
+    ///     assert_eq!(interval.tick(), due);
+    ///     assert!(Instant::now() >= due);
+    /// });
+    /// ```
     pub fn tick(&mut self) -> Instant {
         let due = self.next;
         sleep_until(due);
@@ -81,11 +103,17 @@ impl Interval {
     }
 
     /// The distance between two ticks.
+    ///
+    /// ```
+    /// use cove::time::{Duration, interval};
+    /// assert_eq!(interval(Duration::from_secs(1)).period(), Duration::from_secs(1));
+    /// ```
     pub fn period(&self) -> Duration {
         self.period
     }
 
     /// What happens when ticks are missed.
+    /// See [`set_missed_tick`](Self::set_missed_tick) for an example.
     pub fn missed_tick(&self) -> MissedTick {
         self.missed
     }
@@ -103,6 +131,15 @@ impl Interval {
     }
 
     /// Starts the schedule anew: the next tick comes a period from now.
+    ///
+    /// ```
+    /// use cove::time::{Duration, interval, timeout};
+    /// cove::run(|| {
+    ///     let mut interval = interval(Duration::from_secs(3600));
+    ///     interval.reset(); // Without this the first tick would come at once.
+    ///     assert!(timeout(Duration::from_millis(1), || interval.tick()).is_err());
+    /// });
+    /// ```
     pub fn reset(&mut self) {
         self.next = later(Instant::now(), self.period);
     }

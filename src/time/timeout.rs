@@ -20,6 +20,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// The error of a deadline scope whose time ran out before its closure returned.
+///
+/// ```
+/// use cove::time::{Duration, sleep, timeout};
+/// let hour = Duration::from_secs(3600);
+/// let elapsed = cove::run(|| timeout(Duration::from_millis(1), || sleep(hour))).unwrap_err();
+/// assert_eq!(std::io::Error::from(elapsed).kind(), std::io::ErrorKind::TimedOut);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 /// Tells the one leader of a round from the others: [`std::sync::BarrierWaitResult`].
+/// See [`BarrierWaitResult::is_leader`] for an example.
 pub struct BarrierWaitResult {
     is_leader: bool,
 }

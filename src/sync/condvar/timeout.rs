@@ -1,6 +1,7 @@
 //! How a wait with a time limit ended.
 
 /// Whether the time was up before a notification came: [`std::sync::WaitTimeoutResult`].
+/// See [`WaitTimeoutResult::timed_out`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeoutResult {
     timed_out: bool,

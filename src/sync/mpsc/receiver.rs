@@ -12,6 +12,14 @@ use std::time::Duration;
 
 /// The receiving end of a channel. It may move to other threads but not be shared between them.
 ///
+/// ```
+/// let (tx, rx) = cove::sync::mpsc::channel();
+/// tx.send("one").unwrap();
+/// tx.send("two").unwrap();
+/// drop(tx);
+/// assert_eq!(rx.into_iter().collect::<Vec<_>>(), ["one", "two"]);
+/// ```
+///
 /// ```compile_fail
 /// let (_tx, rx) = cove::sync::mpsc::channel::<i32>();
 /// std::thread::scope(|scope| scope.spawn(|| rx.recv()).join());
@@ -122,19 +130,19 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// What [`Receiver::iter`] returns.
+/// What [`Receiver::iter`] returns. See [`Receiver::iter`] for an example.
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// What [`Receiver::try_iter`] returns.
+/// What [`Receiver::try_iter`] returns. See [`Receiver::try_iter`] for an example.
 #[derive(Debug)]
 pub struct TryIter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// A receiver as an iterator that owns it.
+/// A receiver as an iterator that owns it. See [`[`Receiver`]`](Self::[`Receiver`]) for an example.
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,

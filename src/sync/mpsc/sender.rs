@@ -9,6 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The sending end of an unbounded channel; clones send to the same receiver.
+///
+/// ```
+/// cove::run(|| {
+///     let (tx, rx) = cove::sync::mpsc::channel();
+///     for number in 0..3 {
+///         let tx = tx.clone();
+///         cove::spawn(move || tx.send(number));
+///     }
+///     drop(tx);
+///     assert_eq!(rx.iter().sum::<i32>(), 3);
+/// });
+/// ```
 pub struct Sender<T> {
     pub(super) channel: Arc<Channel<T>>,
 }
@@ -39,6 +51,15 @@ impl<T> Sender<T> {
 }
 
 /// The sending end of a bounded channel; clones send to the same receiver.
+///
+/// ```
+/// cove::run(|| {
+///     let (tx, rx) = cove::sync::mpsc::sync_channel(2);
+///     let sender = cove::spawn(move || (0..10).all(|number| tx.send(number).is_ok()));
+///     assert!(rx.iter().eq(0..10)); // The sender is never more than two numbers ahead.
+///     assert!(sender.join().unwrap());
+/// });
+/// ```
 pub struct SyncSender<T> {
     pub(super) channel: Arc<Channel<T>>,
 }
@@ -106,6 +127,7 @@ impl<T> SyncSender<T> {
 }
 
 /// Why [`SyncSender::send_timeout`] did not send; holds the value.
+/// See [`SyncSender::send_timeout`] for an example.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendTimeoutError<T> {
     /// The channel has been full for all the time.

@@ -9,6 +9,15 @@ use std::thread;
 
 /// The value of a locked [`Mutex`]; dropping it unlocks.
 ///
+/// ```
+/// let mutex = cove::sync::Mutex::new(1);
+/// let mut guard = mutex.lock().unwrap();
+/// *guard += 1;
+/// assert!(mutex.try_lock().is_err());
+/// drop(guard);
+/// assert_eq!(*mutex.lock().unwrap(), 2);
+/// ```
+///
 /// It stays on its thread, as std's does:
 ///
 /// ```compile_fail

@@ -6,6 +6,13 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 /// Shared access to the value of an [`RwLock`]; dropping it unlocks. It stays on its thread.
+///
+/// ```
+/// let lock = cove::sync::RwLock::new(1);
+/// let (one, other) = (lock.read().unwrap(), lock.read().unwrap());
+/// assert_eq!(*one + *other, 2);
+/// assert!(lock.try_write().is_err());
+/// ```
 #[must_use = "if unused, the lock is unlocked at once"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T: ?Sized> {

@@ -7,6 +7,15 @@ use std::ops::{Deref, DerefMut};
 use std::thread;
 
 /// Exclusive access to the value of an [`RwLock`]; dropping it unlocks. It stays on its thread.
+///
+/// ```
+/// let lock = cove::sync::RwLock::new(1);
+/// let mut guard = lock.write().unwrap();
+/// *guard += 1;
+/// assert!(lock.try_read().is_err());
+/// drop(guard);
+/// assert_eq!(*lock.read().unwrap(), 2);
+/// ```
 #[must_use = "if unused, the lock is unlocked at once"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {

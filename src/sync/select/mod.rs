@@ -107,6 +107,18 @@ impl<S: Selectable> Selectable for &S {
 
 /// What a `send` arm of [`select!`](crate::select!) can send to: the senders of
 /// [`mpsc`](super::mpsc).
+///
+/// ```
+/// use cove::sync::mpsc;
+/// cove::run(|| {
+///     let ((full, _rx), (free, rx)) = (mpsc::sync_channel(0), mpsc::sync_channel(1));
+///     cove::select! {
+///         send(full, 1) -> _ => unreachable!(),
+///         send(free, 2) -> sent => sent.unwrap(),
+///     }
+///     assert_eq!(rx.recv(), Ok(2));
+/// });
+/// ```
 pub trait Sends: sealed::Sealed {
     /// The sender as an arm; its output is a place for one value.
     #[doc(hidden)]

@@ -4,6 +4,14 @@ use super::Semaphore;
 use std::sync::Arc;
 
 /// Permits of a [`Semaphore`], given back when dropped.
+///
+/// ```
+/// let semaphore = cove::sync::Semaphore::new(2);
+/// let permit = semaphore.acquire_many(2);
+/// assert!(semaphore.try_acquire().is_none());
+/// drop(permit);
+/// assert!(semaphore.try_acquire().is_some());
+/// ```
 #[must_use = "if unused, the permits are given back at once"]
 #[clippy::has_significant_drop]
 #[derive(Debug)]
@@ -19,6 +27,11 @@ impl<'a> SemaphorePermit<'a> {
     }
 
     /// How many permits these are.
+    ///
+    /// ```
+    /// let semaphore = cove::sync::Semaphore::new(3);
+    /// assert_eq!(semaphore.acquire_many(2).permits(), 2);
+    /// ```
     pub fn permits(&self) -> usize {
         self.permits as usize
     }
@@ -45,6 +58,15 @@ impl Drop for SemaphorePermit<'_> {
 }
 
 /// A permit of a shared [`Semaphore`], given back when dropped.
+///
+/// ```
+/// use cove::sync::{Arc, Semaphore};
+/// let semaphore = Arc::new(Semaphore::new(1));
+/// let permit = semaphore.acquire_owned();
+/// let thread = std::thread::spawn(move || drop(permit));
+/// drop(semaphore.acquire()); // When the thread has dropped its permit.
+/// thread.join().unwrap();
+/// ```
 #[must_use = "if unused, the permit is given back at once"]
 #[clippy::has_significant_drop]
 #[derive(Debug)]
@@ -58,6 +80,12 @@ impl OwnedSemaphorePermit {
     }
 
     /// The semaphore that the permit is of.
+    ///
+    /// ```
+    /// use cove::sync::{Arc, Semaphore};
+    /// let semaphore = Arc::new(Semaphore::new(1));
+    /// assert!(Arc::ptr_eq(semaphore.acquire_owned().semaphore(), &semaphore));
+    /// ```
     pub fn semaphore(&self) -> &Arc<Semaphore> {
         &self.semaphore
     }

@@ -54,7 +54,7 @@ pub fn channel<T>(initial: T) -> (Sender<T>, Receiver<T>) {
     (Sender { cell: cell.clone() }, Receiver { cell, seen: AtomicU64::new(0) })
 }
 
-/// The end that changes the value; clones change the same one.
+/// The end that changes the value; clones change the same one. See [`Sender::send`] for an example.
 pub struct Sender<T> {
     cell: Arc<Cell<T>>,
 }
@@ -183,6 +183,7 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// The end that watches. A clone has seen what the original had seen.
+/// See [`Receiver::borrow`] for an example.
 pub struct Receiver<T> {
     cell: Arc<Cell<T>>,
     /// The version that counts as seen. It orders nothing; the lock does.
@@ -313,6 +314,7 @@ impl<T> fmt::Debug for Receiver<T> {
 }
 
 /// The value of a watch, which does not change while this exists: senders wait.
+/// See [`Receiver::borrow`] for an example.
 pub struct Ref<'a, T> {
     reading: Reading<'a, T>,
 }
