@@ -226,7 +226,7 @@ impl<In, Out, Return> Coroutine<In, Out, Return> {
         unsafe { Control::resume::<In, Out, Return>(self.control, input) }
     }
 
-    /// Where the coroutine stands. See [`[`Status`]`](Self::[`Status`]) for an example.
+    /// Where the coroutine stands. See [`Status`] for an example.
     #[inline]
     pub fn status(&self) -> Status {
         // SAFETY: the control block lives until this coroutine is dropped.

@@ -47,7 +47,7 @@ impl RuntimeHandle {
     }
 
     /// The handle of the runtime that the caller is in.
-    /// See [`[`runtime_handle`]`](Self::[`runtime_handle`]) for an example.
+    /// See [`runtime_handle`] for an example.
     ///
     /// # Panics
     /// Outside a runtime.

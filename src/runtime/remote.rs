@@ -62,7 +62,7 @@ where
 impl<T> RemoteJoinHandle<T> {
     /// Waits for the coroutine to end and brings back its result: a coroutine waits, and so does a
     /// thread outside any runtime.
-    /// See [`[`RemoteJoinHandle`]`](Self::[`RemoteJoinHandle`]) for an example.
+    /// See [`RemoteJoinHandle`] for an example.
     ///
     /// # Errors
     /// The payload of its panic; [`Cancelled`] also if the runtime ended before it did, and in a

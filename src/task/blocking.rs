@@ -46,7 +46,7 @@ impl Default for BlockingLimits {
 
 /// Changes the limits of the pool, which all runtimes of the process share. Threads above a lowered
 /// limit end after the job that they are in.
-/// See [`[`BlockingLimits`]`](Self::[`BlockingLimits`]) for an example.
+/// See [`BlockingLimits`] for an example.
 ///
 /// # Panics
 /// If `threads_max` or `queue_max` is 0.

@@ -39,7 +39,7 @@ pub enum MissedTick {
 }
 
 /// Ticks at even distances.
-/// See [`[`interval`]`](Self::[`interval`]) for an example.
+/// See [`interval`] for an example.
 #[derive(Clone, Debug)]
 pub struct Interval {
     next: Instant,

@@ -142,7 +142,7 @@ pub struct TryIter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// A receiver as an iterator that owns it. See [`[`Receiver`]`](Self::[`Receiver`]) for an example.
+/// A receiver as an iterator that owns it. See [`Receiver`] for an example.
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,
