@@ -127,5 +127,5 @@ pub use inspect::{Metrics, Stall, metrics};
 pub use runtime::{
     Builder, RemoteJoinHandle, Runtime, RuntimeHandle, ShutdownError, run, runtime_handle,
 };
-pub use stack::{Guard, StackConfig, StackError};
+pub use stack::{Guard, StackError};
 pub use task::{JoinHandle, scope, spawn};

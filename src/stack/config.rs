@@ -38,26 +38,20 @@ impl Guard {
     }
 }
 
-/// How a thread's pool of stacks behaves.
-///
-/// ```ignore
-/// let mut config = StackConfig::default();
-/// config.default_bytes = 64 << 10;
-/// ```
+/// How a thread's pool of stacks behaves; what users set of it, they set by [`crate::Builder`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StackConfig {
+pub(crate) struct StackConfig {
     /// The size of a stack that nobody gave a size, in bytes; 4 KiB to 1 GiB, rounded up to whole
     /// pages. The guard is extra, the colour (at most 1/16) is not. Default: 128 KiB.
-    pub default_bytes: usize,
+    pub(crate) default_bytes: usize,
     /// The kind of guard to begin with. `None` takes the best that this kernel has. The environment
     /// variable `COVE_GUARD` (`install`, `protect` or `canary`) overrides it. Default: `None`.
-    pub guard: Option<Guard>,
+    pub(crate) guard: Option<Guard>,
     /// How much resident memory the free stacks of one size may hold, in bytes. Above it the pool
     /// gives pages back until half of it is left. Default: 64 MiB.
-    pub watermark_bytes: usize,
+    pub(crate) watermark_bytes: usize,
     /// Whether tops of stacks are spread over the sets of the cache. Default: `true`.
-    pub colour: bool,
+    pub(crate) colour: bool,
 }
 
 impl Default for StackConfig {

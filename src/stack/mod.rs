@@ -54,7 +54,8 @@ mod thread;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Guard, StackConfig};
+pub use config::Guard;
+pub(crate) use config::StackConfig;
 pub use error::StackError;
 pub(crate) use guard::has_canaries;
 #[cfg(test)]
