@@ -129,3 +129,8 @@ pub use runtime::{
 };
 pub use stack::{Guard, StackError};
 pub use task::{JoinHandle, scope, spawn};
+
+/// The example in the README is compiled with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
