@@ -7,6 +7,8 @@
 
 #[path = "tidy/checks.rs"]
 mod checks;
+#[path = "tidy/examples.rs"]
+mod examples;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -301,6 +303,37 @@ const GLOB_RULE: Rule = Rule {
     right: &[("src/a.rs", "mod tests {\n    use super::*;\n}\nconst A: usize = a::B * 2;")],
 };
 
+const EXAMPLE_RULE: Rule = Rule {
+    reason: "a public item shows how it is used, or says by a link where in its file that is shown",
+    covers: is_library,
+    check: examples::missing_examples,
+    wrong: &[
+        ("src/a.rs", "/// Does it.\npub fn f() {}"),
+        ("src/a.rs", "/// Does it.\n#[must_use]\npub const unsafe extern \"C\" fn f() {}"),
+        (
+            "src/a.rs",
+            "/// ```\n/// f();\n/// ```\npub struct A {\n    pub f: fn(),\n}\npub enum B {}",
+        ),
+        ("src/a.rs", "/// ```text\n/// f();\n/// ```\npub const X: u8 = 1;"),
+        ("src/a.rs", "/// ```compile_fail\n/// f();\n/// ```\npub trait T {}"),
+        ("src/a.rs", "/// Makes.\n#[macro_export]\nmacro_rules! m {\n    () => {};\n}"),
+        ("src/a.rs", "/// See [`g`](Self::g) for an example.\npub fn f() {}\n\npub fn g() {}"),
+        ("src/a.rs", "/// ```\n/// ```\npub fn g() {}\n\n/// See g for an example.\npub fn f() {}"),
+    ],
+    right: &[
+        ("src/a.rs", "/// ```\n/// f();\n/// ```\n#[inline]\npub unsafe fn f() {}"),
+        ("src/a.rs", "/// ```compile_fail\n/// ```\n/// ```no_run\n/// ```\npub fn f() {}"),
+        ("src/a.rs", "pub(crate) fn f() {}\nmod tests {\n    pub fn g() {}\n}"),
+        ("src/a.rs", "#[doc(hidden)]\npub struct A;\nimpl<T: X<U>> A<T> {\n    pub fn f() {}\n}"),
+        (
+            "src/a.rs",
+            "/// ```\n/// ```\npub fn g() {}\n\n/// See [`A::g`] for an example.\npub fn f() {}",
+        ),
+        ("src/a.rs", "pub(crate) mod sealed {\n    pub trait Sealed {}\n}"),
+        ("src/a.rs", "macro_rules! own {\n    () => {};\n}"),
+    ],
+};
+
 const SPEECH_RULE: Rule = Rule {
     reason: "what is cited must be readable by whoever has the source",
     covers: |_| true,
@@ -382,6 +415,11 @@ fn nothing_sleeps_to_synchronise() {
 #[test]
 fn nothing_imports_everything() {
     enforce(&GLOB_RULE);
+}
+
+#[test]
+fn public_items_have_examples() {
+    enforce(&EXAMPLE_RULE);
 }
 
 #[test]
