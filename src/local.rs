@@ -7,6 +7,17 @@
 //!
 //! Where no coroutine runs, on a thread without a runtime, a key stands for a variable of the
 //! thread.
+//!
+//! ```
+//! use std::cell::Cell;
+//! cove::coroutine_local! { static DEPTH: Cell<u32> = Cell::new(0); }
+//!
+//! cove::run(|| {
+//!     DEPTH.set(3);
+//!     assert_eq!(cove::spawn(|| DEPTH.get()).join().unwrap(), 0); // Its own.
+//!     assert_eq!(DEPTH.get(), 3);
+//! });
+//! ```
 
 use crate::scheduler::Scheduler;
 use crate::scheduler::task::Task;

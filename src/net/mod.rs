@@ -15,6 +15,25 @@
 //!
 //! An operation is tried before anybody waits, and a stream that is known to be empty is not read
 //! once more to find that out: an echo over TCP costs one `recv` and one `send`.
+//!
+//! ```
+//! use cove::net::{TcpListener, TcpStream};
+//! use std::io::{Read, Write};
+//! use std::time::Duration;
+//!
+//! cove::run(|| {
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     let address = listener.local_addr()?;
+//!     cove::spawn(move || listener.accept()?.0.write_all(b"hello"));
+//!     let mut stream = TcpStream::connect(address)?;
+//!     let mut text = String::new();
+//!     // However many reads it takes:
+//!     cove::time::timeout(Duration::from_secs(5), || stream.read_to_string(&mut text))??;
+//!     assert_eq!(text, "hello");
+//!     Ok::<_, std::io::Error>(())
+//! })?;
+//! # Ok::<_, std::io::Error>(())
+//! ```
 
 mod address;
 mod socket;

@@ -4,6 +4,17 @@
 //! handle that is dropped detaches its coroutine, a panic comes out of `join` as an error, `park`
 //! and `unpark` share one token.
 //!
+//! ```
+//! cove::run(|| {
+//!     let worker = cove::spawn(|| {
+//!         cove::task::park();
+//!         "unparked"
+//!     });
+//!     worker.task().unpark();
+//!     assert_eq!(worker.join().unwrap(), "unparked");
+//! });
+//! ```
+//!
 //! # Cancelling
 //! [`JoinHandle::cancel`] makes the coroutine's present wait, and every later one, end by
 //! unwinding: destructors run, and `join` returns an error that holds [`Cancelled`]. A coroutine

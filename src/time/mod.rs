@@ -6,6 +6,15 @@
 //! and is below 100 us on an idle one; half of that is the kernel's timer slack
 //! (`PR_SET_TIMERSLACK` in prctl(2)).
 //!
+//! ```
+//! use cove::time::{Duration, Instant, sleep, timeout};
+//! cove::run(|| {
+//!     let start = Instant::now();
+//!     let late = timeout(Duration::from_millis(5), || sleep(Duration::from_secs(3600)));
+//!     assert!(late.is_err() && start.elapsed() >= Duration::from_millis(5));
+//! });
+//! ```
+//!
 //! The runtime's unit is nanoseconds of the monotonic clock. An `Instant` is turned into them by
 //! one moment that was read on both clocks, on `Instant`'s first, so that the result is never
 //! early.
