@@ -168,7 +168,8 @@ impl<In, Out, Return> Coroutine<In, Out, Return> {
         or_panic(Self::with_stack_bytes(stack::DEFAULT_BYTES, function))
     }
 
-    /// As [`new`](Self::new) with a stack of `stack_bytes`, rounded up to pages and to 4 KiB.
+    /// As [`new`](Self::new) with a stack of `stack_bytes`, rounded up to whole pages; less than
+    /// 4 KiB becomes 4 KiB.
     ///
     /// A stack of 4 KiB holds simple functions, but neither a panic's message nor the unwinding of
     /// a drop; 16 KiB hold both.

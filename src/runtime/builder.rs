@@ -202,9 +202,9 @@ impl Builder {
         self
     }
 
-    /// Sets how many jobs may wait for a thread for blocking work, at least 1; more are refused
-    /// with `ResourceBusy`. Shared as [`blocking_threads_max`](Self::blocking_threads_max) is.
-    /// Default: 65,536.
+    /// Sets how many jobs may wait for a thread for blocking work, at least 1. Once there are so
+    /// many, a coroutine that brings another one waits for room. Shared as
+    /// [`blocking_threads_max`](Self::blocking_threads_max) is. Default: 65,536.
     ///
     /// ```
     /// let runtime = cove::Builder::new().blocking_queue_max(1000).build()?;

@@ -136,7 +136,7 @@ impl Runtime {
         self.scheduler.enter(function)
     }
 
-    /// What other threads, and coroutines, reach the runtime by.
+    /// A handle by which other threads, and coroutines, reach the runtime.
     ///
     /// ```
     /// let runtime = cove::Builder::new().workers(2).build()?;

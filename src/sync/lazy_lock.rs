@@ -29,7 +29,7 @@ impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T,
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     constructor! {
-        /// A value that `make` will make.
+        /// A value that `make` makes when it is first used.
         ///
         /// ```
         /// let lazy = cove::sync::LazyLock::new(|| 6 * 7);

@@ -43,7 +43,7 @@ impl RefUnwindSafe for Notify {}
 
 impl Notify {
     constructor! {
-        /// No notification is kept.
+        /// A `Notify` that keeps no notification yet.
         ///
         /// ```
         /// let notify = cove::sync::Notify::new();

@@ -50,7 +50,7 @@ impl RefUnwindSafe for Once {}
 
 impl Once {
     constructor! {
-        /// Nothing has run.
+        /// A `Once` of which no closure has run.
         ///
         /// ```
         /// let once = cove::sync::Once::new();

@@ -33,7 +33,8 @@ pub struct BlockingLimits {
     pub threads_max: usize,
     /// Time after which an idle thread ends. Default: 10 seconds.
     pub idle: Duration,
-    /// Most jobs that wait while every thread is busy, at least 1. Default: 65,536.
+    /// Most jobs that wait while every thread is busy, at least 1; a coroutine that brings one more
+    /// waits for room. Default: 65,536.
     pub queue_max: usize,
 }
 

@@ -48,7 +48,8 @@ impl<T> JoinHandle<T> {
     /// ```
     ///
     /// # Errors
-    /// The payload of its panic, or [`Cancelled`](super::Cancelled).
+    /// The payload of its panic; [`Cancelled`](super::Cancelled); or, for one on a shared stack,
+    /// [`Evicted`](super::Evicted).
     ///
     /// # Panics
     /// When called outside the runtime that runs the coroutine while that is unfinished, or by the

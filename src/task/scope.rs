@@ -272,6 +272,9 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     /// The payload of its panic, or [`Cancelled`](super::Cancelled).
+    ///
+    /// # Panics
+    /// When called by the coroutine itself. Unwinds when the caller is cancelled.
     pub fn join(self) -> thread::Result<T> {
         self.child.raw.wait(WaitKind::Join, NEVER);
         // SAFETY: spawned with this result type.

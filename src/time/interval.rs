@@ -6,8 +6,8 @@ use super::{Duration, Instant, sleep_until};
 /// more.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// What an [`Interval`] does when ticks are missed: when the next one was due already as the
-/// present one was taken.
+/// What an [`Interval`] does when ticks are missed: when the next one was already due by the time
+/// at which the present one was taken.
 ///
 /// ```text
 ///   due        0    10   20   30   40   50   60      (the tick of 10 is taken at 35)
@@ -83,8 +83,8 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 }
 
 impl Interval {
-    /// Waits for the next tick; returns when it was due. One that is cancelled meanwhile takes no
-    /// tick.
+    /// Waits for the next tick; returns the time at which it was due. If the wait is cancelled, the
+    /// tick is not taken.
     ///
     /// ```
     /// use cove::time::{Duration, Instant, interval};
