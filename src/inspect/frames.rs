@@ -11,9 +11,10 @@ use std::sync::Arc;
 /// ```
 /// # cove::run(|| {
 /// let dump = cove::task::dump();
-/// let frame = &dump.coroutines[0].backtrace[0];
-/// assert_ne!(frame.address, 0);
-/// println!("{frame}"); // The function, and if it is known the file and the line.
+/// for frame in dump.coroutines[0].backtrace.iter() {
+///     assert_ne!(frame.address, 0);
+///     println!("{frame}"); // The function, and if it is known the file and the line.
+/// }
 /// # });
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
