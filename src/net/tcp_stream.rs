@@ -69,10 +69,12 @@ impl TcpStream {
     /// ```
     /// use cove::net::{TcpListener, TcpStream};
     /// use std::time::Duration;
-    /// let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    /// // Nobody listens there any more, which the kernel says at once.
-    /// let error = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap_err();
-    /// assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    /// assert_eq!(stream.peer_addr()?, address);
+    /// let refused = TcpStream::connect_timeout(&address, Duration::ZERO).unwrap_err();
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
     /// # Ok::<_, std::io::Error>(())
     /// ```
     ///
