@@ -117,7 +117,7 @@ where
     let writing = near.clone();
     // The kernel may find some more room, when acknowledgements arrive.
     let wait = move || loop {
-        count.set(count.get() + (&*writing).write(b"x")?);
+        count.set(count.get() + (&*writing).write(&[b'x'; 4096])?);
     };
     // Whatever was said to be written arrives, and then what is sent now; nothing in between.
     let check = move || {
