@@ -219,6 +219,10 @@ impl<S: Std> Socket<S> {
     #[inline]
     pub(super) fn read_vectored(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let wanted = parts.iter().map(|part| part.len()).sum();
+        if wanted == 0 {
+            // As readv(2); recvmsg(2) would wait for bytes all the same.
+            return self.registration.check_open().map(|()| 0);
+        }
         self.transfer(Direction::Read, wanted, |fd| match S::SHORT {
             Short::DrainedUnlessCut => sys::socket::recv_parts(fd, parts),
             _ => Ok((sys::socket::readv(fd, parts)?, false)),
@@ -273,6 +277,10 @@ impl<S: Std> Socket<S> {
         self.registration.check_open()?;
         self.nonblocking.set(nonblocking);
         Ok(())
+    }
+
+    pub(super) fn is_nonblocking(&self) -> bool {
+        self.nonblocking.get()
     }
 
     pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {

@@ -384,3 +384,11 @@ pub(crate) fn wait_ready(fd: RawFd, writable: bool, timeout_ns: Option<u64>) -> 
         }
     }
 }
+
+/// Whether shutdown(2) has ended the receiving side.
+pub(crate) fn is_shut_for_reading(fd: RawFd) -> bool {
+    let mut entry = libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one entry, writable for the call.
+    let outcome = super::cvt(unsafe { super::real::poll(&mut entry, 1, 0) });
+    outcome.is_ok() && entry.revents & libc::POLLRDHUP != 0
+}

@@ -7,6 +7,7 @@ use crate::scheduler::readiness::Direction;
 use crate::sys;
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::RawFd;
 use std::path::Path;
 
 /// A Unix datagram socket: [`std::os::unix::net::UnixDatagram`] whose waits let other coroutines
@@ -195,13 +196,35 @@ impl UnixDatagram {
     }
 
     fn recv_from_with(&self, buf: &mut [u8], flags: i32) -> io::Result<(usize, SocketAddr)> {
-        let (bytes, from) = self.socket.receive(|fd| sys::socket::recvfrom(fd, buf, flags))?;
+        let received = self.receive(|fd| sys::socket::recvfrom(fd, buf, flags))?;
+        let Some((bytes, from)) = received else {
+            return Ok((0, SocketAddr::from_pathname("")?));
+        };
         // An unbound sender's address comes with no family at all.
         let from = match from.family() {
             libc::AF_UNSPEC => SocketAddr::from_pathname("")?,
             _ => from.to_unix()?,
         };
         Ok((bytes, from))
+    }
+
+    /// Runs an operation that receives; none if the socket was shut down for that and is empty. Of
+    /// such a datagram socket the kernel tells only those who block: for others it is like any
+    /// empty one (unix_dgram_recvmsg in net/unix/af_unix.c).
+    fn receive<T>(
+        &self,
+        mut operation: impl FnMut(RawFd) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        self.socket.receive(|fd| match operation(fd) {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && !self.socket.is_nonblocking()
+                    && sys::socket::is_shut_for_reading(fd) =>
+            {
+                Ok(None)
+            }
+            outcome => outcome.map(Some),
+        })
     }
 
     /// Receives a datagram; what does not fit into `buf` is lost.
@@ -222,7 +245,7 @@ impl UnixDatagram {
     /// # Errors
     /// `WouldBlock` when the read time-out passes.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(buf)
+        self.receive(|fd| sys::socket::recv(fd, buf, 0)).map(Option::unwrap_or_default)
     }
 
     /// As [`recv`](Self::recv), but the datagram stays for the next receive.
@@ -240,7 +263,7 @@ impl UnixDatagram {
     /// # Errors
     /// As there.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.peek(buf)
+        self.receive(|fd| sys::socket::peek(fd, buf)).map(Option::unwrap_or_default)
     }
 
     /// Sends a datagram to a path; waits while its receiver's queue is full.
@@ -343,7 +366,7 @@ impl UnixDatagram {
         self.socket.std()?.peer_addr()
     }
 
-    /// Ends one direction or both; our own waits end.
+    /// Ends one direction or both; our own waits end. Receiving then gives 0 bytes.
     ///
     /// ```
     /// # cove::run(|| {
