@@ -196,7 +196,7 @@ impl Registration {
         };
         if scheduler.is_in_loop() {
             // A destructor that the loop runs: there is no task that could wait.
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(would_block());
         }
         let token = self.register(scheduler, fd)?;
         let waiter = &scheduler.current_task().waiter;
@@ -321,10 +321,15 @@ fn ended(woken: Woken, deadline_ns: u64) -> io::Error {
         unwind::cancelled();
     }
     if sys::clock::monotonic_ns() >= deadline_ns {
-        io::ErrorKind::WouldBlock.into()
+        would_block()
     } else {
         io::ErrorKind::TimedOut.into()
     }
+}
+
+/// The kernel's own, as one who blocks in it until SO_RCVTIMEO has passed gets it.
+fn would_block() -> io::Error {
+    io::Error::from_raw_os_error(libc::EAGAIN)
 }
 
 /// On a thread without a scheduler, the thread itself waits.
@@ -335,7 +340,7 @@ fn wait_thread(fd: RawFd, direction: Direction, deadline_ns: u64) -> io::Result<
         _ => Some(deadline_ns.saturating_sub(sys::clock::monotonic_ns())),
     };
     let ready = sys::socket::wait_ready(fd, direction == Direction::Write, timeout_ns)?;
-    if ready { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    if ready { Ok(()) } else { Err(would_block()) }
 }
 
 /// Runs `operation` until it gives anything but `WouldBlock`, with pauses in between: for the few
@@ -367,7 +372,7 @@ pub(crate) fn retry<T>(
 fn pause(until_ns: u64, deadline_ns: u64) -> io::Result<()> {
     match Scheduler::current() {
         None => std::thread::park_timeout(sys::clock::until(until_ns)),
-        Some(scheduler) if scheduler.is_in_loop() => return Err(io::ErrorKind::WouldBlock.into()),
+        Some(scheduler) if scheduler.is_in_loop() => return Err(would_block()),
         Some(scheduler) => match scheduler.park(WaitKind::Write, until_ns) {
             Woken::TimedOut if sys::clock::monotonic_ns() >= until_ns => {}
             Woken::Ready => {}
@@ -377,7 +382,7 @@ fn pause(until_ns: u64, deadline_ns: u64) -> io::Result<()> {
     if sys::clock::monotonic_ns() < deadline_ns {
         return Ok(());
     }
-    Err(io::ErrorKind::WouldBlock.into())
+    Err(would_block())
 }
 
 #[cfg(test)]
