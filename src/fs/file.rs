@@ -7,7 +7,7 @@
 use super::{CHUNK_BYTES, FileTimes, Metadata, OpenOptions, Permissions};
 use crate::sys;
 use crate::task::blocking_io;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -321,6 +321,19 @@ impl Read for &File {
         self.read_by(buffer, None, |mut file, buffer| file.read(buffer))
     }
 
+    fn read_vectored(&mut self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let mut joined = vec![0; bytes.min(CHUNK_BYTES)];
+        let count = self.read(&mut joined)?;
+        let mut rest = &joined[..count];
+        for part in parts {
+            let (of_part, behind) = rest.split_at(part.len().min(rest.len()));
+            part[..of_part.len()].copy_from_slice(of_part);
+            rest = behind;
+        }
+        Ok(count)
+    }
+
     fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let (bytes, outcome) = self.rest()?;
         if buffer.is_empty() {
@@ -351,6 +364,15 @@ impl Write for &File {
         self.run(move |mut file| file.write(&owned))
     }
 
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut owned = Vec::new();
+        for part in parts {
+            let room = CHUNK_BYTES - owned.len();
+            owned.extend_from_slice(&part[..part.len().min(room)]);
+        }
+        self.run(move |mut file| file.write(&owned))
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -371,6 +393,10 @@ impl Read for File {
         (&*self).read(buffer)
     }
 
+    fn read_vectored(&mut self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(parts)
+    }
+
     fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         (&*self).read_to_end(buffer)
     }
@@ -383,6 +409,10 @@ impl Read for File {
 impl Write for File {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         (&*self).write(buffer)
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(parts)
     }
 
     fn flush(&mut self) -> io::Result<()> {
