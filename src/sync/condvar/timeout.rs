@@ -3,13 +3,11 @@
 /// Whether the time was up before a notification came: [`std::sync::WaitTimeoutResult`].
 /// See [`WaitTimeoutResult::timed_out`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitTimeoutResult {
-    timed_out: bool,
-}
+pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
     pub(super) fn new(timed_out: bool) -> WaitTimeoutResult {
-        WaitTimeoutResult { timed_out }
+        WaitTimeoutResult(timed_out)
     }
 
     /// Whether the time was up.
@@ -22,6 +20,6 @@ impl WaitTimeoutResult {
     /// ```
     #[must_use]
     pub fn timed_out(&self) -> bool {
-        self.timed_out
+        self.0
     }
 }
