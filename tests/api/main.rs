@@ -1,6 +1,8 @@
 //! The public API as its users see it: one binary, one module per subject.
 
 mod cancel;
+mod like_std;
 mod scope;
 mod shared;
 mod spawn;
+mod support;
