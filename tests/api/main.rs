@@ -1,8 +1,10 @@
 //! The public API as its users see it: one binary, one module per subject.
 
 mod cancel;
+mod channels;
 mod like_std;
 mod scope;
+mod select;
 mod shared;
 mod spawn;
 mod support;

@@ -162,7 +162,6 @@ pub(crate) fn unix_streams(log: &mut Log) {
     log.outcome(near.write(b"ab"));
     log.outcome(far.read(&mut buffer));
     log.outcome(far.set_read_timeout(Some(MOMENT)));
-    log.outcome(far.read_timeout());
     log.outcome(far.read(&mut buffer));
     log.outcome(near.shutdown(Shutdown::Write));
     log.outcome(far.read(&mut buffer));
