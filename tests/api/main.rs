@@ -8,3 +8,5 @@ mod select;
 mod shared;
 mod spawn;
 mod support;
+mod sync;
+mod time;
