@@ -34,7 +34,13 @@ impl Child {
     /// It ended by abort(3), before its body came back.
     #[track_caller]
     pub(crate) fn aborted(&self) {
-        assert_eq!(self.output.status.signal(), Some(libc::SIGABRT), "{}", self.text);
+        self.ended_by(libc::SIGABRT);
+    }
+
+    /// It was ended by a signal, before its body came back.
+    #[track_caller]
+    pub(crate) fn ended_by(&self, signal: i32) {
+        assert_eq!(self.output.status.signal(), Some(signal), "{}", self.text);
         assert!(!self.text.contains("HANGS") && !self.text.contains(DONE), "{}", self.text);
     }
 
