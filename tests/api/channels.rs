@@ -314,7 +314,7 @@ fn values_that_nobody_takes_are_dropped_once() {
 
 #[test]
 fn oneshot_carries_an_answer_from_wherever() {
-    // Goal: requests with answers. Method: a server coroutine, a thread that answers, one that goes.
+    // Goal: requests with answers. Method: a server coroutine, a thread that answers, one gone.
     cove::run(|| {
         let (requests, inbox) = mpsc::channel::<(u32, oneshot::Sender<u32>)>();
         cove::spawn(move || {

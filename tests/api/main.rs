@@ -8,8 +8,10 @@ mod child;
 
 mod cancel;
 mod channels;
+mod coroutines;
 mod fs;
 mod like_std;
+mod local;
 mod net;
 mod scope;
 mod select;
@@ -19,3 +21,4 @@ mod spawn;
 mod support;
 mod sync;
 mod time;
+mod workers;

@@ -131,7 +131,7 @@ pub(crate) fn errors(log: &mut Log) {
     log.outcome(fs::read(scratch.root()));
     log.outcome(fs::copy(scratch.root(), path("other")));
     log.outcome(fs::OpenOptions::new().open(path("file")).map(drop));
-    log.outcome(fs::OpenOptions::new().read(true).create(true).open(path("new")).map(drop));
+    log.outcome(fs::OpenOptions::new().read(true).create_new(true).open(path("new")).map(drop));
     let mut file = fs::File::open(path("file")).expect("a file");
     log.outcome(file.write(b"read-only"));
     log.outcome(file.set_len(0));

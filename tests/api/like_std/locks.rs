@@ -144,7 +144,7 @@ pub(crate) fn lazy(log: &mut Log) {
     let broken = LazyLock::new(|| -> u32 { fall("lazy") });
     log.end(catch_unwind(AssertUnwindSafe(|| *broken)));
     log.value(catch_unwind(AssertUnwindSafe(|| *broken)).is_err());
-    log.value(&LazyLock::<u32>::default());
+    log.value(LazyLock::<u32>::default());
 }
 
 pub(crate) fn waits(log: &mut Log) {

@@ -22,7 +22,9 @@ pub(crate) fn states(log: &mut Log) {
     log.value(rx.recv());
     log.value(rx.iter().collect::<Vec<_>>());
     log.value((rx.recv(), rx.try_recv(), rx.recv_timeout(MOMENT)));
-    log.value((&rx).into_iter().next());
+    for value in &rx {
+        log.value(value);
+    }
     log.value(rx.into_iter().next());
     let (tx, rx) = mpsc::channel::<String>();
     drop(rx);
