@@ -278,8 +278,12 @@ fn stacks_have_the_size_that_was_asked_for() {
     // Goal: sizes, and what was used of them. Method: recursion of a known depth on a large stack;
     // refusal of one that is too large.
     fn dig(depth: usize) -> usize {
-        let frame = std::hint::black_box([1_u8; 1024]);
-        usize::from(frame[0]) + if depth == 0 { 0 } else { dig(depth - 1) }
+        let mut frame = [1_u8; 1024];
+        std::hint::black_box(&mut frame);
+        let below = if depth == 0 { 0 } else { dig(depth - 1) };
+        // In use until here, so that no optimiser makes a loop of this.
+        std::hint::black_box(&mut frame);
+        usize::from(frame[0]) + below
     }
     let mut deep = Coroutine::with_stack_bytes(4 << 20, |suspender: &Suspender<(), usize>, ()| {
         suspender.suspend(0);
