@@ -30,6 +30,8 @@
 //!
 //! **Panics.** A job that panics ends alone: whoever wants the payload catches it inside the job.
 
+mod error;
+
 use crate::sys::signal::SignalMask;
 use crate::sys::thread::{CpuSet, cpu_count};
 use std::collections::VecDeque;
@@ -38,7 +40,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
-use std::{fmt, io, process, ptr};
+use std::{io, process, ptr};
+
+pub(crate) use error::PoolError;
 
 /// Blocking work, to be run once on a thread of the pool.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -147,55 +151,6 @@ pub(crate) struct PoolStats {
     pub(crate) queued: usize,
     /// Jobs that ended, by return or panic, since the pool was made.
     pub(crate) completed: u64,
-}
-
-/// Why a job was not taken. The job comes back with it.
-#[non_exhaustive]
-pub(crate) enum PoolError {
-    /// `queue_max` jobs wait already: wait until some have run, or fail.
-    QueueFull { job: Job, queue_max: usize },
-    /// There is no thread, and none could be started.
-    NoThread { job: Job, cause: io::Error },
-}
-
-impl PoolError {
-    /// The job that was not taken.
-    pub(crate) fn into_job(self) -> Job {
-        match self {
-            PoolError::QueueFull { job, .. } | PoolError::NoThread { job, .. } => job,
-        }
-    }
-}
-
-impl fmt::Display for PoolError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PoolError::QueueFull { queue_max, .. } => {
-                write!(out, "{queue_max} blocking jobs wait already (the pool's queue_max)")
-            }
-            PoolError::NoThread { cause, .. } => write!(
-                out,
-                "cannot start a thread for blocking work: {cause}; if resources are short, see \
-                 `ulimit -u` (RLIMIT_NPROC), `ulimit -v` and the cgroup's pids.max"
-            ),
-        }
-    }
-}
-
-impl fmt::Debug for PoolError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "PoolError({self})")
-    }
-}
-
-impl From<PoolError> for io::Error {
-    fn from(error: PoolError) -> io::Error {
-        let kind = match &error {
-            PoolError::QueueFull { .. } => io::ErrorKind::ResourceBusy,
-            PoolError::NoThread { cause, .. } => cause.kind(),
-        };
-        io::Error::new(kind, error.to_string())
-    }
 }
 
 /// Starts the thread number `N` of a pool, which has been counted already.
