@@ -15,26 +15,22 @@
 //! of its own queue in each turn of its loop (more if it is busy, since its turns are then far
 //! apart), and takes the oldest of another's before it sleeps.
 //!
-//! **No closure waits while a worker sleeps.** A worker announces that it idles and *then* looks at
-//! every queue; a push enters the queue and *then* looks for one that idles. All four accesses are
-//! SeqCst, so in their single order one side sees the other. Whoever wakes a worker takes its
-//! announcement away, so that one push wakes one worker. A worker that was woken but meanwhile has
-//! something else to do leaves the closure where it is; the queue's owner sees it there in its next
-//! turn and wakes another. Nobody polls: with no closure queued, sleeping workers stay asleep.
+//! **No closure waits while a worker sleeps**: see `board.rs`, which holds all that the workers share
+//! but the ways of waking them.
 //!
 //! **Limit.** Each worker has at most [`UNSTARTED_MAX`] unstarted closures, sent or pushed; who
 //! brings more waits for room.
 
+mod board;
+
 use super::fork;
 use super::inbox::Message;
 use super::spawn::SpawnOptions;
-use super::wait::{NEVER, WaitKind, WaitQueue, wait};
 use super::{Scheduler, Shared};
-use crate::primitive::{SpinGuard, SpinLock};
 use crate::stack::StackError;
 use crate::sys;
-use std::collections::LinkedList;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use board::Board;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Closures that one worker may have unstarted: a few MiB of small ones.
@@ -88,22 +84,8 @@ impl Drop for Ticket {
     }
 }
 
-/// What a worker has not started.
-struct Unstarted {
-    /// A list, so that nothing is allocated or freed under the lock.
-    queue: LinkedList<Ticket>,
-    /// Those in `queue`, and those on their way through the inbox.
-    count: usize,
-    closed: bool,
-    /// Who waits for room.
-    room: WaitQueue,
-}
-
 /// One worker, as the others know it.
 struct Member {
-    unstarted: SpinLock<Unstarted>,
-    /// The length of the queue, for those who do not hold the lock.
-    queued: AtomicUsize,
     /// Set before the runtime is handed out.
     shared: OnceLock<Arc<Shared>>,
     /// While shutting down: coroutines left, or `BUSY` until the worker has heard of it.
@@ -116,8 +98,7 @@ pub(crate) const BUSY: usize = usize::MAX;
 /// The workers of one runtime.
 pub(crate) struct Crew {
     members: Box<[Member]>,
-    /// One bit for each member that has announced that it idles.
-    idle: Box<[AtomicU64]>,
+    board: Board<Ticket>,
     /// Where the next closure from outside goes.
     next: AtomicUsize,
     /// The process that the crew belongs to.
@@ -134,20 +115,10 @@ impl Crew {
     /// A crew of `workers`, none of which has joined.
     pub(crate) fn new(workers: usize) -> Arc<Crew> {
         assert!(workers > 0, "a crew has at least one worker");
-        let member = |_| Member {
-            unstarted: SpinLock::new(Unstarted {
-                queue: LinkedList::new(),
-                count: 0,
-                closed: false,
-                room: WaitQueue::new(),
-            }),
-            queued: AtomicUsize::new(0),
-            shared: OnceLock::new(),
-            left: AtomicUsize::new(BUSY),
-        };
+        let member = |_| Member { shared: OnceLock::new(), left: AtomicUsize::new(BUSY) };
         Arc::new(Crew {
             members: (0..workers).map(member).collect(),
-            idle: (0..workers.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            board: Board::new(workers, UNSTARTED_MAX),
             next: AtomicUsize::new(0),
             generation: fork::generation(),
         })
@@ -169,13 +140,9 @@ impl Crew {
             Some(member) if Arc::ptr_eq(&member.crew, self) => member.index,
             _ => self.next.fetch_add(1, Ordering::Relaxed) % self.len(),
         };
-        let member = &self.members[index];
-        let mut queued = LinkedList::from([ticket]);
-        let Some(mut unstarted) = self.admit(member) else { return };
-        unstarted.queue.append(&mut queued);
-        member.queued.store(unstarted.queue.len(), Ordering::SeqCst);
-        drop(unstarted);
-        self.wake_idle();
+        if !self.is_stale() && self.board.push(index, ticket, || self.members[index].may_wait()) {
+            self.wake_idle();
+        }
     }
 
     /// Gives a closure to the worker `index`. Waits for room.
@@ -184,13 +151,12 @@ impl Crew {
     /// When there is no such worker.
     pub(crate) fn send(self: &Arc<Crew>, index: usize, ticket: Ticket) {
         let member = &self.members[index];
-        match self.admit(member) {
-            Some(unstarted) => drop(unstarted),
-            None => return,
+        if self.is_stale() || !self.board.admit(index, || member.may_wait()) {
+            return;
         }
         let crew = self.clone();
         let start = move || {
-            crew.members[index].depart();
+            crew.board.depart(index);
             if let Some(scheduler) = Scheduler::current() {
                 ticket.start(scheduler);
             }
@@ -201,54 +167,10 @@ impl Crew {
         }
     }
 
-    /// Counts one more closure in, once there is room for it. None if the runtime is shutting down.
-    fn admit<'a>(&self, member: &'a Member) -> Option<SpinGuard<'a, Unstarted>> {
-        if self.is_stale() {
-            return None;
-        }
-        loop {
-            let mut unstarted = member.unstarted.lock();
-            if unstarted.closed {
-                return None;
-            }
-            if unstarted.count < UNSTARTED_MAX || !member.may_wait() {
-                unstarted.count += 1;
-                return Some(unstarted);
-            }
-            wait(&member.unstarted, unstarted, |u| &mut u.room, WaitKind::Send, 0, NEVER);
-        }
-    }
-
-    /// Takes the oldest closure that the worker `index` has queued.
-    fn take(&self, index: usize) -> Option<Ticket> {
-        let member = &self.members[index];
-        if member.queued.load(Ordering::SeqCst) == 0 {
-            return None;
-        }
-        let mut unstarted = member.unstarted.lock();
-        if unstarted.queue.is_empty() {
-            return None;
-        }
-        let rest = unstarted.queue.split_off(1);
-        let first = std::mem::replace(&mut unstarted.queue, rest);
-        member.queued.store(unstarted.queue.len(), Ordering::SeqCst);
-        unstarted.count -= 1;
-        unstarted.room.wake_one();
-        drop(unstarted);
-        first.into_iter().next()
-    }
-
     /// Wakes one worker that idles, if there is one.
     fn wake_idle(&self) {
-        for (word, idle) in self.idle.iter().enumerate() {
-            let mut seen = idle.load(Ordering::SeqCst);
-            while seen != 0 {
-                let bit = seen & seen.wrapping_neg();
-                match idle.compare_exchange(seen, seen & !bit, Ordering::SeqCst, Ordering::SeqCst) {
-                    Ok(_) => return self.nudge(word * 64 + bit.trailing_zeros() as usize),
-                    Err(now) => seen = now,
-                }
-            }
+        if let Some(index) = self.board.claim_idle() {
+            self.nudge(index);
         }
     }
 
@@ -259,22 +181,9 @@ impl Crew {
         }
     }
 
-    fn idle_bit(&self, index: usize) -> (&AtomicU64, u64) {
-        (&self.idle[index / 64], 1 << (index % 64))
-    }
-
     /// Refuses closures from now on, and discards those that are queued.
     pub(crate) fn close(&self) {
-        for member in &self.members {
-            let mut unstarted = member.unstarted.lock();
-            unstarted.closed = true;
-            let queue = std::mem::take(&mut unstarted.queue);
-            unstarted.count -= queue.len();
-            member.queued.store(0, Ordering::SeqCst);
-            unstarted.room.wake_all();
-            drop(unstarted);
-            drop(queue);
-        }
+        self.board.close();
     }
 
     /// Asks every worker but the first, which is the caller, to shut down.
@@ -292,13 +201,6 @@ impl Crew {
 }
 
 impl Member {
-    /// A closure that was sent has arrived.
-    fn depart(&self) {
-        let mut unstarted = self.unstarted.lock();
-        unstarted.count -= 1;
-        unstarted.room.wake_one();
-    }
-
     /// Whether room can come about while the caller waits: not if the caller is what keeps the
     /// worker's thread from making it.
     #[cold]
@@ -354,10 +256,10 @@ impl Scheduler {
         }
         let share = if self.queue.is_empty() { 1 } else { SHARE };
         for _ in 0..share {
-            let Some(ticket) = crew.take(*index) else { return };
+            let Some(ticket) = crew.board.take(*index) else { return };
             ticket.start(self);
         }
-        if crew.members[*index].queued.load(Ordering::Relaxed) > 0 {
+        if crew.board.has_queued(*index) {
             crew.wake_idle();
         }
     }
@@ -368,8 +270,7 @@ impl Scheduler {
         if self.is_shutting_down() {
             return false;
         }
-        let others = (1..crew.len()).map(|step| (index + step) % crew.len());
-        let stolen = others.into_iter().find_map(|other| crew.take(other));
+        let stolen = crew.board.steal(*index);
         let found = stolen.is_some();
         if let Some(ticket) = stolen {
             ticket.start(self);
@@ -377,26 +278,26 @@ impl Scheduler {
         found
     }
 
-    /// Announces that this worker idles. False if a closure is queued somewhere: it must not sleep.
-    pub(super) fn announce_idle(&self) -> bool {
-        let Some(Membership { crew, index }) = self.membership() else { return true };
-        if self.is_shutting_down() {
-            return true;
+    /// Sleeps by `wait` until another thread rings, unless there is something to do. True if this
+    /// worker was woken for a closure, which it is then to steal, or to leave to another worker.
+    pub(super) fn sleep_in_crew(&self, wait: impl FnOnce()) -> bool {
+        let inbox = &self.shared.inbox;
+        match self.membership().filter(|_| !self.is_shutting_down()) {
+            Some(Membership { crew, index }) => crew.board.sleep(*index, inbox, wait),
+            None => {
+                inbox.sleep(wait);
+                false
+            }
         }
-        let (idle, bit) = crew.idle_bit(*index);
-        idle.fetch_or(bit, Ordering::SeqCst);
-        let found = crew.members.iter().any(|other| other.queued.load(Ordering::SeqCst) > 0);
-        if found {
-            idle.fetch_and(!bit, Ordering::SeqCst);
-        }
-        !found
     }
 
-    /// Takes the announcement back.
-    pub(super) fn retract_idle(&self) {
-        if let Some(Membership { crew, index }) = self.membership() {
-            let (idle, bit) = crew.idle_bit(*index);
-            idle.fetch_and(!bit, Ordering::SeqCst);
+    /// Has another worker woken for a closure that this one was woken for.
+    #[cold]
+    pub(super) fn pass_on(&self) {
+        if let Some(Membership { crew, .. }) = self.membership() {
+            if crew.board.has_any_queued() {
+                crew.wake_idle();
+            }
         }
     }
 }

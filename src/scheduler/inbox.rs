@@ -215,6 +215,14 @@ impl<B: Bell> Inbox<B> {
         debug_assert!(seen != Err(EMPTY), "the consumer had not announced a sleep");
     }
 
+    /// Sleeps by `wait`, which the bell ends, unless something is queued.
+    pub(crate) fn sleep(&self, wait: impl FnOnce()) {
+        if self.prepare_sleep() {
+            wait();
+            self.woke();
+        }
+    }
+
     /// Forgets all that is queued, and any sleep, in a forked child: it has none of the senders.
     /// The messages are leaked, so that this may be called in a handler of pthread_atfork(3).
     pub(crate) fn forget(&self) {

@@ -48,6 +48,7 @@ impl Scheduler {
                 return task;
             }
         }
+        let mut was_claimed = false;
         loop {
             self.receive();
             self.answer_dump_request();
@@ -56,8 +57,12 @@ impl Scheduler {
             if !alone {
                 self.start_queued();
             }
-            if self.choose_is_empty() && (alone || !self.steal()) {
-                self.sleep(alone);
+            if !self.choose_is_empty() {
+                if was_claimed {
+                    self.pass_on();
+                }
+            } else if alone || !self.steal() {
+                was_claimed = self.sleep(alone);
                 continue;
             }
             self.poll(Some(0));
@@ -168,19 +173,15 @@ impl Scheduler {
     }
 
     /// Sleeps until a descriptor is ready, a timer is due or another thread rings, unless there is
-    /// something to do now. One task may wait `alone`; then this worker starts no closures.
-    fn sleep(&self, alone: bool) {
+    /// something to do now. One task may wait `alone`; then this worker starts no closures. True if
+    /// it was woken for a closure.
+    fn sleep(&self, alone: bool) -> bool {
         self.exit_if_orphaned();
-        if !alone && !self.announce_idle() {
-            return;
+        if alone {
+            self.shared.inbox.sleep(|| self.wait_for_events());
+            return false;
         }
-        if self.shared.inbox.prepare_sleep() {
-            self.wait_for_events();
-            self.shared.inbox.woke();
-        }
-        if !alone {
-            self.retract_idle();
-        }
+        self.sleep_in_crew(|| self.wait_for_events())
     }
 
     fn wait_for_events(&self) {
