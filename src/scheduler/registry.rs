@@ -15,6 +15,8 @@
 //!
 //! A signal handler pins an entry while it uses it; the scheduler's end waits until no one does.
 
+mod place;
+
 use super::look::WAIT_WORDS;
 use super::shared::SharedStack;
 use super::slots::Slots;
@@ -22,20 +24,16 @@ use super::task::{Extra, SharedHome, Task, TaskVtable, flag};
 use super::wait::Waiter;
 use super::{Scheduler, Shared};
 use crate::sys::eventfd::EventFd;
+use place::Place;
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 
 /// A scheduler's place in the list.
 #[repr(C)]
 pub(crate) struct Entry {
     next: AtomicPtr<Entry>,
-    /// Null if the entry is free.
-    scheduler: AtomicPtr<Scheduler>,
-    /// Handlers that are using the entry.
-    pins: AtomicU32,
-    /// The part of the scheduler that other threads may use; valid while `scheduler` is set.
-    shared: AtomicPtr<Shared>,
+    place: Place<Scheduler, Shared>,
     /// The loop is to print a dump.
     pub(crate) wants_dump: AtomicBool,
     /// The signal that asks for a dump, or 0.
@@ -95,8 +93,8 @@ static LAYOUT: Layout = Layout {
     magic: *b"cove-gd1",
     head: &HEAD,
     entry_next: offset_of!(Entry, next),
-    entry_scheduler: offset_of!(Entry, scheduler),
-    entry_shared: offset_of!(Entry, shared),
+    entry_scheduler: offset_of!(Entry, place) + Place::<Scheduler, Shared>::OWNER_OFFSET,
+    entry_shared: offset_of!(Entry, place) + Place::<Scheduler, Shared>::SHARED_OFFSET,
     shared_thread_id: offset_of!(Shared, thread_id),
     scheduler_current: offset_of!(Scheduler, current),
     scheduler_root: offset_of!(Scheduler, root),
@@ -157,13 +155,8 @@ impl Registration {
     /// An entry that no scheduler has yet.
     pub(super) fn new(shared: &Arc<Shared>) -> Registration {
         complete_layout();
-        // The entry is taken by exchanging its null `shared`; readers go by `scheduler`.
         let own = Arc::as_ptr(shared).cast_mut();
-        let null = std::ptr::null_mut();
-        let take = |entry: &&'static Entry| {
-            entry.shared.compare_exchange(null, own, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        };
-        let entry = entries().find(take).unwrap_or_else(|| append(own));
+        let entry = entries().find(|entry| entry.place.take(own)).unwrap_or_else(|| append(own));
         entry.wants_dump.store(false, Ordering::Relaxed);
         entry.dump_signal.store(0, Ordering::Relaxed);
         Registration(entry)
@@ -171,12 +164,12 @@ impl Registration {
 
     /// Shows the scheduler, which stays where it is until the registration is dropped.
     pub(super) fn publish(&self, scheduler: &Scheduler) {
-        self.0.scheduler.store((&raw const *scheduler).cast_mut(), Ordering::Release);
+        self.0.place.show((&raw const *scheduler).cast_mut());
     }
 
     /// In a forked child: those who were using the entry are not there.
     pub(super) fn forget_pins(&self) {
-        self.0.pins.store(0, Ordering::SeqCst);
+        self.0.place.forget_pins();
     }
 
     /// What handlers see of the scheduler.
@@ -188,12 +181,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.0.dump_signal.store(0, Ordering::Relaxed);
-        self.0.scheduler.store(std::ptr::null_mut(), Ordering::SeqCst);
-        // A handler that interrupts this very thread is through before we look again.
-        while self.0.pins.load(Ordering::SeqCst) > 0 {
-            std::thread::yield_now();
-        }
-        self.0.shared.store(std::ptr::null_mut(), Ordering::Release);
+        self.0.place.leave();
     }
 }
 
@@ -201,17 +189,13 @@ impl Entry {
     /// Calls `look` with the bell and the thread of the entry's scheduler, if there is one, which
     /// does not end meanwhile. Async-signal-safe if `look` is, which must not wait.
     pub(crate) fn pinned<R>(&self, look: impl FnOnce(&EventFd, i32) -> R) -> Option<R> {
-        self.pins.fetch_add(1, Ordering::SeqCst);
-        let result = if self.scheduler.load(Ordering::SeqCst).is_null() {
-            None
-        } else {
-            // SAFETY: whoever ends the scheduler has yet to see our pin gone, and keeps `shared`.
-            let shared = unsafe { &*self.shared.load(Ordering::Acquire) };
-            // In a forked child the parent's other workers are still listed.
+        // In a forked child the parent's other workers are still listed.
+        let look = |shared: &Shared| {
             (!shared.is_of_parent()).then(|| look(shared.inbox.bell(), shared.thread_id()))
         };
-        self.pins.fetch_sub(1, Ordering::SeqCst);
-        result
+        // SAFETY: the scheduler keeps `shared` until its registration, and with it `leave`, has
+        // ended.
+        unsafe { self.place.pinned(look) }.flatten()
     }
 }
 
@@ -226,9 +210,7 @@ pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
 fn append(shared: *mut Shared) -> &'static Entry {
     let entry = Box::leak(Box::new(Entry {
         next: AtomicPtr::new(HEAD.load(Ordering::Acquire)),
-        scheduler: AtomicPtr::new(std::ptr::null_mut()),
-        pins: AtomicU32::new(0),
-        shared: AtomicPtr::new(shared),
+        place: Place::taken(shared),
         wants_dump: AtomicBool::new(false),
         dump_signal: AtomicI32::new(0),
     }));
@@ -250,7 +232,7 @@ mod tests {
         // Goal: a debugger finds exactly the live ones, and entries are used again. Method: make
         // some in turn on this thread; other tests' schedulers are told apart by their addresses.
         let listed = |scheduler: *const Scheduler| {
-            entries().any(|entry| entry.scheduler.load(Ordering::Relaxed).cast_const() == scheduler)
+            entries().any(|entry| entry.place.owner().cast_const() == scheduler)
         };
         let first = Scheduler::new(SchedulerConfig::default()).expect("a scheduler");
         let second = Scheduler::new(SchedulerConfig::default()).expect("a scheduler");
