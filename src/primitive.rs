@@ -8,8 +8,12 @@
 #[cfg(not(all(loom, test)))]
 mod chosen {
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-    pub(crate) use std::thread::yield_now;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+    pub(crate) use std::sync::atomic::{Ordering, fence};
+    pub(crate) use std::thread::{self, yield_now};
+
+    /// What excludes threads from each other in the locks built on it.
+    pub(crate) type Exclusion = super::RawLock;
 
     /// `std::cell::UnsafeCell` with the interface of loom's, which must see every access.
     #[repr(transparent)]
@@ -39,15 +43,82 @@ mod chosen {
 mod chosen {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+    pub(crate) use loom::sync::atomic::{Ordering, fence};
     pub(crate) use loom::thread::yield_now;
+
+    pub(crate) mod thread {
+        use loom::sync::Notify;
+        use std::sync::Arc;
+
+        loom::thread_local! {
+            static HERE: Thread = Thread(Arc::new(Notify::new()));
+        }
+
+        /// As std's. Not loom's own, which takes a thread that waits for a lock for a parked one.
+        #[derive(Clone)]
+        pub(crate) struct Thread(Arc<Notify>);
+
+        impl Thread {
+            pub(crate) fn unpark(&self) {
+                self.0.notify();
+            }
+        }
+
+        pub(crate) fn current() -> Thread {
+            HERE.with(Clone::clone)
+        }
+
+        pub(crate) fn park() {
+            current().0.wait();
+        }
+
+        /// A model knows no time: the park ends for no reason.
+        pub(crate) fn park_timeout(_: std::time::Duration) {
+            loom::thread::yield_now();
+        }
+    }
+
+    /// Stands for `RawLock`, which has models of its own: many threads that spin are too much for
+    /// a model.
+    pub(crate) struct Exclusion {
+        mutex: loom::sync::Mutex<()>,
+        /// The holder's.
+        guard: std::cell::UnsafeCell<Option<loom::sync::MutexGuard<'static, ()>>>,
+    }
+
+    // SAFETY: only the holder touches the guard.
+    unsafe impl Sync for Exclusion {}
+    // SAFETY: as above; a lock that moves is open.
+    unsafe impl Send for Exclusion {}
+
+    impl Exclusion {
+        pub(crate) fn new() -> Exclusion {
+            let guard = std::cell::UnsafeCell::new(None);
+            Exclusion { mutex: loom::sync::Mutex::new(()), guard }
+        }
+
+        pub(crate) fn lock(&self) {
+            let guard = self.mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // SAFETY: the lock is held, and its guard goes before it does: in `unlock`.
+            unsafe { *self.guard.get() = Some(std::mem::transmute(guard)) };
+        }
+
+        /// # Safety
+        /// The caller holds the lock.
+        pub(crate) unsafe fn unlock(&self) {
+            // SAFETY: the caller is the holder.
+            drop(unsafe { (*self.guard.get()).take() });
+        }
+    }
 }
 
 #[cfg(all(loom, test))]
 pub(crate) use loom::sync::Arc;
 
 pub(crate) use chosen::{
-    AtomicBool, AtomicU32, AtomicUsize, Ordering, UnsafeCell, spin_loop, yield_now,
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Exclusion, Ordering, UnsafeCell,
+    fence, spin_loop, thread, yield_now,
 };
 
 use std::marker::PhantomData;
@@ -116,9 +187,9 @@ impl RawLock {
     }
 }
 
-/// A value behind a [`RawLock`]. The guard must be dropped before anything that may park.
+/// A value behind an [`Exclusion`]. The guard must be dropped before anything that may park.
 pub(crate) struct SpinLock<T> {
-    raw: RawLock,
+    raw: Exclusion,
     value: UnsafeCell<T>,
 }
 
@@ -131,13 +202,13 @@ impl<T> SpinLock<T> {
     /// Wraps `value`, unlocked.
     #[cfg(not(all(loom, test)))]
     pub(crate) const fn new(value: T) -> SpinLock<T> {
-        SpinLock { raw: RawLock::new(), value: UnsafeCell::new(value) }
+        SpinLock { raw: Exclusion::new(), value: UnsafeCell::new(value) }
     }
 
     /// Wraps `value`, unlocked.
     #[cfg(all(loom, test))]
     pub(crate) fn new(value: T) -> SpinLock<T> {
-        SpinLock { raw: RawLock::new(), value: UnsafeCell::new(value) }
+        SpinLock { raw: Exclusion::new(), value: UnsafeCell::new(value) }
     }
 
     /// Takes the lock; waits until it is open.
@@ -148,7 +219,7 @@ impl<T> SpinLock<T> {
     }
 
     /// Takes the lock if it is open.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         self.raw.try_lock().then(|| SpinGuard { lock: self, on_this_thread: PhantomData })
     }
@@ -222,17 +293,50 @@ mod loom_tests {
     use super::*;
     use loom::sync::Arc;
 
+    /// A number behind the lock as it ships.
+    struct Model {
+        lock: RawLock,
+        value: UnsafeCell<u32>,
+    }
+
+    // SAFETY: the value is touched by the holder only, which is what the model checks.
+    unsafe impl Sync for Model {}
+
+    impl Model {
+        fn new() -> Arc<Model> {
+            Arc::new(Model { lock: RawLock::new(), value: UnsafeCell::new(0) })
+        }
+
+        /// Adds one to the value of the lock, which is held, and opens it.
+        fn add_and_unlock(&self) -> u32 {
+            // SAFETY: the caller holds the lock; loom reports it if somebody else does, too.
+            unsafe {
+                let value = self.value.with_mut(|value| {
+                    *value += 1;
+                    *value
+                });
+                self.lock.unlock();
+                value
+            }
+        }
+    }
+
     #[test]
-    fn loom_spin_lock_excludes_and_publishes() {
+    fn loom_lock_excludes_and_publishes() {
         // Goal: in no interleaving are two threads inside, or do they miss each other's writes.
         // Method: loom's cell reports any access that is not ordered after the previous one.
         loom::model(|| {
-            let lock = Arc::new(SpinLock::new(0));
-            let other = Arc::clone(&lock);
-            let thread = loom::thread::spawn(move || *other.lock() += 1);
-            *lock.lock() += 1;
+            let model = Model::new();
+            let other = Arc::clone(&model);
+            let thread = loom::thread::spawn(move || {
+                other.lock.lock();
+                other.add_and_unlock();
+            });
+            model.lock.lock();
+            model.add_and_unlock();
             thread.join().expect("the other thread panicked");
-            assert_eq!(*lock.lock(), 2);
+            model.lock.lock();
+            assert_eq!(model.add_and_unlock(), 3);
         });
     }
 
@@ -241,18 +345,20 @@ mod loom_tests {
         // Goal: a refused try_lock leaves the value alone; a granted one has it alone.
         // Method: one thread tries while the other locks; the sum tells who got in.
         loom::model(|| {
-            let lock = Arc::new(SpinLock::new(0));
-            let other = Arc::clone(&lock);
-            let thread = loom::thread::spawn(move || match other.try_lock() {
-                Some(mut value) => {
-                    *value += 1;
-                    1
+            let model = Model::new();
+            let other = Arc::clone(&model);
+            let thread = loom::thread::spawn(move || {
+                let granted = other.lock.try_lock();
+                if granted {
+                    other.add_and_unlock();
                 }
-                None => 0,
+                u32::from(granted)
             });
-            *lock.lock() += 1;
+            model.lock.lock();
+            model.add_and_unlock();
             let granted = thread.join().expect("the other thread panicked");
-            assert_eq!(*lock.lock(), 1 + granted);
+            model.lock.lock();
+            assert_eq!(model.add_and_unlock(), 2 + granted);
         });
     }
 }

@@ -24,12 +24,18 @@
 //! A thread is known by its scheduler's address. Should a later scheduler get the same one, then
 //! the former is gone, was not inside, and handed its writes over with the memory.
 
+#[cfg(all(test, loom))]
+mod model;
+
 use super::Scheduler;
 use super::wait::Lock;
-use crate::primitive::{AtomicBool, AtomicUsize, Ordering, RawLock, UnsafeCell, spin_loop};
+#[cfg(all(test, loom))]
+use crate::primitive::fence;
+use crate::primitive::{
+    AtomicBool, AtomicUsize, Exclusion, Ordering, UnsafeCell, spin_loop, yield_now,
+};
 use crate::sys::membarrier;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::compiler_fence;
 
 /// No thread's scheduler has this address, nor has a thread without one (which counts as 0).
 const NOBODY: usize = 1;
@@ -41,6 +47,27 @@ const ENDINGS_MAX: usize = if cfg!(test) { 64 } else { 1000 };
 /// How many biases have ended. std's, for loom's cannot be static.
 static ENDINGS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
+/// The home thread's half of the barrier: the compiler keeps the order, and the processor does when
+/// another thread asks for it by the other half.
+#[inline(always)]
+fn barrier_here() {
+    #[cfg(not(all(loom, test)))]
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(all(loom, test))]
+    fence(Ordering::SeqCst);
+}
+
+/// The other half: every running thread passes a barrier before this returns.
+fn barrier_everywhere() {
+    #[cfg(all(loom, test))]
+    fence(Ordering::SeqCst);
+    #[cfg(not(all(loom, test)))]
+    if let Err(error) = membarrier::barrier_everywhere() {
+        eprintln!("cove: the kernel granted membarrier and now refuses it: {error}. Aborting.");
+        std::process::abort();
+    }
+}
+
 /// A value behind the lock. The guard must be dropped before anything that may park.
 pub(crate) struct BiasedLock<T> {
     /// The scheduler towards which the lock is biased; becomes NOBODY once, under `shared`.
@@ -48,7 +75,7 @@ pub(crate) struct BiasedLock<T> {
     /// Whether the home thread is inside. Written by it alone.
     busy: AtomicBool,
     /// Excludes all other threads, and the home thread after the bias has ended.
-    shared: RawLock,
+    shared: Exclusion,
     value: UnsafeCell<T>,
 }
 
@@ -64,10 +91,14 @@ impl<T> BiasedLock<T> {
         let is_worth_it = here != 0
             && ENDINGS.load(Ordering::Relaxed) < ENDINGS_MAX
             && membarrier::is_available();
+        BiasedLock::biased(if is_worth_it { here } else { NOBODY }, value)
+    }
+
+    fn biased(home: usize, value: T) -> BiasedLock<T> {
         BiasedLock {
-            home: AtomicUsize::new(if is_worth_it { here } else { NOBODY }),
+            home: AtomicUsize::new(home),
             busy: AtomicBool::new(false),
-            shared: RawLock::new(),
+            shared: Exclusion::new(),
             value: UnsafeCell::new(value),
         }
     }
@@ -75,12 +106,16 @@ impl<T> BiasedLock<T> {
     /// Takes the lock; waits until it is open.
     #[inline(always)]
     pub(crate) fn lock(&self) -> BiasedGuard<'_, T> {
-        let here = Scheduler::current_pointer().addr();
+        self.lock_from(Scheduler::current_pointer().addr())
+    }
+
+    /// Takes the lock for the thread whose scheduler has the address `here`.
+    #[inline(always)]
+    fn lock_from(&self, here: usize) -> BiasedGuard<'_, T> {
         if self.home.load(Ordering::Relaxed) == here {
             debug_assert!(!self.busy.load(Ordering::Relaxed), "a section must not park or nest");
             self.busy.store(true, Ordering::Relaxed);
-            // The other half of this fence is the barrier in `end_bias`.
-            compiler_fence(Ordering::SeqCst);
+            barrier_here();
             if self.home.load(Ordering::Relaxed) == here {
                 return BiasedGuard { lock: self, is_home: true };
             }
@@ -98,14 +133,11 @@ impl<T> BiasedLock<T> {
     fn end_bias(&self) {
         ENDINGS.fetch_add(1, Ordering::Relaxed);
         self.home.store(NOBODY, Ordering::Relaxed);
-        if let Err(error) = membarrier::barrier_everywhere() {
-            eprintln!("cove: the kernel granted membarrier and now refuses it: {error}. Aborting.");
-            std::process::abort();
-        }
+        barrier_everywhere();
         let mut spins = 0;
         while self.busy.load(Ordering::Acquire) {
             spins += 1;
-            if spins % 64 == 0 { std::thread::yield_now() } else { spin_loop() }
+            if spins % 64 == 0 { yield_now() } else { spin_loop() }
         }
     }
 }

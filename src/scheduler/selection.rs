@@ -19,8 +19,8 @@
 use super::task::Woken;
 use super::wait::{NEVER, Target, WaitKind, Waiter};
 use super::{Scheduler, unwind};
+use crate::primitive::{AtomicU32, Ordering, UnsafeCell, thread};
 use crate::sys;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const UNDECIDED: u32 = u32::MAX;
@@ -29,7 +29,15 @@ const ABORTED: u32 = u32::MAX - 1;
 /// What the arms share.
 struct Decision {
     winner: AtomicU32,
-    target: Target,
+    /// Does not change; a cell so that a model sees who reads it, and when it goes.
+    target: UnsafeCell<Target>,
+}
+
+#[cfg(all(loom, test))]
+impl Drop for Decision {
+    fn drop(&mut self) {
+        self.target.with_mut(drop);
+    }
 }
 
 impl Decision {
@@ -56,8 +64,8 @@ impl ArmWaiter {
 
     /// Wakes the owner of the selection, which this arm has won.
     pub(super) fn wake(&self) {
-        // SAFETY: the decision lives as long as its arms.
-        unsafe { &*self.decision }.target.wake();
+        // SAFETY: the decision lives as long as its arms, and nobody changes the target.
+        unsafe { &*self.decision }.target.with(|target| unsafe { (*target).wake() });
     }
 
     /// Whether both are arms of one selection.
@@ -97,7 +105,8 @@ impl Selection {
     /// A selection of `arms` arms for whoever is running, in no queue yet.
     pub(crate) fn new(arms: usize) -> Selection {
         let winner = AtomicU32::new(UNDECIDED);
-        let decision = Box::new(Decision { winner, target: Target::current() });
+        let target = UnsafeCell::new(Target::current());
+        let decision = Box::new(Decision { winner, target });
         let of =
             |number| ArmWaiter { waiter: Waiter::of_arm(), number, decision: &raw const *decision };
         Selection { arms: (0..arms as u32).map(of).collect(), decision }
@@ -151,13 +160,13 @@ fn park_task(scheduler: &Scheduler, deadline_ns: u64) -> Option<Stopped> {
 #[cold]
 fn park_thread(deadline_ns: u64) -> Option<Stopped> {
     if deadline_ns == NEVER {
-        std::thread::park();
+        thread::park();
         return None;
     }
     let now = sys::clock::monotonic_ns();
     if now >= deadline_ns {
         return Some(Stopped::TimedOut);
     }
-    std::thread::park_timeout(Duration::from_nanos(deadline_ns - now));
+    thread::park_timeout(Duration::from_nanos(deadline_ns - now));
     None
 }

@@ -3,12 +3,11 @@
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use crate::primitive::SpinLock;
+use crate::primitive::{AtomicU32, Ordering, SpinLock};
 use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, Waited, wait};
 use crate::sys;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Wakes one waiter for each notification, or keeps one notification for the next to come.

@@ -4,7 +4,7 @@
 mod tests;
 
 use super::once::{COMPLETE, INCOMPLETE, RawOnce};
-use std::cell::UnsafeCell;
+use crate::primitive::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -74,7 +74,7 @@ impl<T> OnceCell<T> {
     pub fn get(&self) -> Option<&T> {
         if self.is_set() {
             // SAFETY: set, so initialized, and not changed while the cell is shared.
-            Some(unsafe { (*self.value.get()).assume_init_ref() })
+            Some(self.value.with(|value| unsafe { (*value).assume_init_ref() }))
         } else {
             None
         }
@@ -91,7 +91,7 @@ impl<T> OnceCell<T> {
     pub fn get_mut(&mut self) -> Option<&mut T> {
         if self.is_set() {
             // SAFETY: set, so initialized; the cell is borrowed exclusively.
-            Some(unsafe { (*self.value.get()).assume_init_mut() })
+            Some(self.value.with_mut(|value| unsafe { (*value).assume_init_mut() }))
         } else {
             None
         }
@@ -148,7 +148,7 @@ impl<T> OnceCell<T> {
             self.make(make)?;
         }
         // SAFETY: either it was set, or `make` has seen to that.
-        Ok(unsafe { (*self.value.get()).assume_init_ref() })
+        Ok(self.value.with(|value| unsafe { (*value).assume_init_ref() }))
     }
 
     #[cold]
@@ -156,7 +156,7 @@ impl<T> OnceCell<T> {
         let run = |_| match make() {
             Ok(value) => {
                 // SAFETY: only the one that runs touches the value, which is not initialized yet.
-                unsafe { (*self.value.get()).write(value) };
+                self.value.with_mut(|place| unsafe { (*place).write(value) });
                 (true, Ok(()))
             }
             Err(error) => (false, Err(error)),
@@ -176,7 +176,7 @@ impl<T> OnceCell<T> {
         }
         self.once.reset();
         // SAFETY: it was set, and by the line above is not any more.
-        Some(unsafe { (*self.value.get()).assume_init_read() })
+        Some(self.value.with(|value| unsafe { (*value).assume_init_read() }))
     }
 
     /// The value, if it is set.

@@ -3,5 +3,8 @@
 #[cfg(loom)]
 pub(super) mod model;
 
+#[cfg(loom)]
+mod threads;
+
 #[cfg(not(loom))]
 pub(super) mod support;

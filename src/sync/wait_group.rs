@@ -3,12 +3,11 @@
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use crate::primitive::SpinLock;
+use crate::primitive::{AtomicUsize, Ordering, SpinLock};
 use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, wait};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Lets one wait until all clones of it are gone, each of which stands for work to be done.
 ///

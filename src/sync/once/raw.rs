@@ -11,9 +11,8 @@
 //! one looks again, and runs itself if the other failed. So nothing is lost with a waiter that is
 //! cancelled.
 
-use crate::primitive::SpinLock;
+use crate::primitive::{AtomicU32, Ordering, SpinLock};
 use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, wait};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(in crate::sync) const INCOMPLETE: u32 = 0;
 pub(in crate::sync) const RUNNING: u32 = 1;
@@ -49,7 +48,7 @@ impl RawOnce {
 
     /// Begins anew; nobody can be waiting.
     pub(in crate::sync) fn reset(&mut self) {
-        *self.state.get_mut() = INCOMPLETE;
+        self.state.store(INCOMPLETE, Ordering::Relaxed);
     }
 
     /// Unless it is complete, waits for who runs, or runs `function` with the state before it. If
