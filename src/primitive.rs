@@ -89,7 +89,7 @@ mod chosen {
 
     // SAFETY: only the holder touches the guard.
     unsafe impl Sync for Exclusion {}
-    // SAFETY: as above; a lock that moves is open.
+    // SAFETY: a lock that moves is open, so that it holds no guard of any thread.
     unsafe impl Send for Exclusion {}
 
     impl Exclusion {
@@ -195,7 +195,8 @@ pub(crate) struct SpinLock<T> {
 
 // SAFETY: the lock hands the value to one thread at a time, which amounts to sending it there.
 unsafe impl<T: Send> Send for SpinLock<T> {}
-// SAFETY: as above; shared access to the lock gives exclusive access to the value only.
+// SAFETY: shared access to the lock gives access to the value to one thread at a time, exclusive and
+// ordered after that of the thread before, which amounts to sending it there.
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
 impl<T> SpinLock<T> {

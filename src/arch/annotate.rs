@@ -75,7 +75,8 @@ pub(crate) unsafe fn prepare(
 #[inline(always)]
 pub(crate) unsafe fn switch(save: *mut Context, to: Context, value: usize) -> usize {
     let kept = start_switch(stack_of(to), false);
-    // SAFETY: passed on.
+    // SAFETY: the caller vouches for both contexts, as the processor's switch asks; telling the
+    // checker which stack comes next has changed neither.
     let received = unsafe { native::switch(save, to, value) };
     arrive(kept);
     received
@@ -88,7 +89,8 @@ pub(crate) unsafe fn switch(save: *mut Context, to: Context, value: usize) -> us
 #[inline(always)]
 pub(crate) unsafe fn resume(link: *mut Link, to: Context, value: Value) -> Value {
     let kept = start_switch(stack_of(to), false);
-    // SAFETY: passed on.
+    // SAFETY: the caller vouches that `to` is the link's coroutine and enterable; telling the checker
+    // which stack comes next has changed neither.
     let received = unsafe { native::resume(link, to, value) };
     arrive(kept);
     received
@@ -102,7 +104,8 @@ pub(crate) unsafe fn resume(link: *mut Link, to: Context, value: Value) -> Value
 pub(crate) unsafe fn suspend(link: *mut Link, value: Value) -> Value {
     // SAFETY: the link of a running coroutine holds its resumer.
     let kept = start_switch(stack_of(unsafe { (*link).resumer }), false);
-    // SAFETY: passed on.
+    // SAFETY: the caller vouches that the running coroutine was entered with this link; its resumer
+    // was read above, and stays what it was.
     let received = unsafe { native::suspend(link, value) };
     arrive(kept);
     received
@@ -114,7 +117,7 @@ pub(crate) unsafe fn suspend(link: *mut Link, value: Value) -> Value {
 /// As that of the processor.
 pub(crate) unsafe fn leave(to: Context, value: usize) -> ! {
     start_switch(stack_of(to), true);
-    // SAFETY: passed on.
+    // SAFETY: the caller vouches that `to` can be entered and that nothing needs this stack again.
     unsafe { native::leave(to, value) }
 }
 
@@ -124,6 +127,7 @@ pub(crate) unsafe fn leave(to: Context, value: usize) -> ! {
 /// As that of the processor.
 pub(crate) unsafe fn leave_to_resumer(to: Context, value: usize) -> ! {
     start_switch(stack_of(to), true);
-    // SAFETY: passed on.
+    // SAFETY: the caller vouches that `to` is the resumer, which waits, and that nothing needs this
+    // stack again.
     unsafe { native::leave_to_resumer(to, value) }
 }

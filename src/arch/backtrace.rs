@@ -100,7 +100,7 @@ impl<const FIRST: usize, const LAST: usize> Addresses<FIRST, LAST> {
         if !IS_SUPPORTED {
             return;
         }
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller vouches that the context is suspended and its stack intact.
         let pc = unsafe { super::pc(context) };
         let mut walk = Walk { addresses: self, pc, frames_max };
         // SAFETY: the caller vouches for the context; `enter` does not unwind.

@@ -93,7 +93,7 @@ fn contexts_enter_each_other_in_any_order() {
             (*ring).contexts[place] = memories[place].prepare(main, argument);
         }
     }
-    // SAFETY: as above; the contexts are fresh.
+    // SAFETY: the stacks outlive the contexts; the contexts are fresh.
     let sum = unsafe { switch(&raw mut (*ring).own, (*ring).contexts[0], 0) };
     // SAFETY: all four are suspended, and are not entered again.
     unsafe {

@@ -233,7 +233,8 @@ impl Scheduler {
         let membership = unsafe { (*self.membership.get()).as_ref() }?;
         if membership.crew.is_stale() {
             self.join_crew(Crew::new(1), 0);
-            // SAFETY: as above.
+            // SAFETY: `join_crew` has returned, and the reference into the old value was used
+            // for the last time before it.
             return unsafe { (*self.membership.get()).as_ref() };
         }
         Some(membership)
@@ -282,8 +283,8 @@ impl Scheduler {
     /// worker was woken for a closure, which it is then to steal, or to leave to another worker.
     pub(super) fn sleep_in_crew(&self, wait: impl FnOnce()) -> bool {
         let inbox = &self.shared.inbox;
-        match self.membership().filter(|_| !self.is_shutting_down()) {
-            Some(Membership { crew, index }) => crew.board.sleep(*index, inbox, wait),
+        match self.crew().filter(|_| !self.is_shutting_down()) {
+            Some((crew, index)) => crew.board.sleep(index, inbox, wait),
             None => {
                 inbox.sleep(wait);
                 false

@@ -87,7 +87,7 @@ impl Scheduler {
         }
         // SAFETY: only tasks on shared stacks are ever away; their stacks outlive them.
         let home = unsafe { task.home.get().shared };
-        // SAFETY: as above.
+        // SAFETY: the scheduler owns its shared stacks and frees them after the last task.
         let (limit, top) = unsafe { (*home.stack).bounds() };
         if task.has(flag::CHECKED) {
             let (start, bytes) = (limit as *mut u8, top - limit);

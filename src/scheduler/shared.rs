@@ -168,7 +168,8 @@ impl Scheduler {
     #[inline(always)]
     pub(super) fn vacate(&self, task: &Task) {
         if task.has(flag::SHARED) {
-            // SAFETY: as in `bring_in`.
+            // SAFETY: the task is on a shared stack, so its home is of that kind; the scheduler keeps
+            // the stack until no task is left.
             unsafe { (*task.home.get().shared.stack).owner.set(std::ptr::null()) };
         }
     }
@@ -196,7 +197,7 @@ impl Scheduler {
         // SAFETY: a checked task always stops into the loop, which comes here first: even if it has
         // ended, nobody has freed it yet.
         let Some(task) = (unsafe { checked.as_ref() }) else { return };
-        // SAFETY: as in `bring_in`.
+        // SAFETY: checked tasks are on shared stacks, so the home is of that kind.
         let stack = unsafe { task.home.get().shared.stack };
         if task.state.get() == State::Done {
             release(stack.cast_mut());

@@ -131,7 +131,8 @@ impl Slots {
         self.entries
             .iter()
             .filter(|entry| **entry & FREE == 0)
-            // SAFETY: as in `find`.
+            // SAFETY: entries without the mark are live tasks, which leave the table before they
+            // end; the iterator borrows the table.
             .map(|entry| unsafe { &*(*entry as *const Task) })
     }
 }

@@ -102,7 +102,8 @@ impl Scheduler {
 
     #[inline(always)]
     fn disarm(&self, task: &Task) {
-        // SAFETY: as in `arm`; cancelling a timer that has fired is allowed.
+        // SAFETY: the timer lies in the control block of a live task, and the wheel is borrowed for
+        // this call only. Cancelling a timer that has fired is allowed.
         unsafe { (*self.wheel.get()).cancel(NonNull::new_unchecked(task.timer.get())) };
     }
 
@@ -120,7 +121,8 @@ impl Scheduler {
         let outer = self.exclusive.replace(me);
         self.budget.set(0);
         let Departure { from, to } = self.depart(me, kind, deadline_ns);
-        // SAFETY: as in `park_here`.
+        // SAFETY: `depart` gave the place of the running task's context, which is live, and a context
+        // that is suspended: the loop's, since the budget is spent. It is entered once.
         unsafe { arch::switch(from.as_ptr(), to, 0) };
         self.exclusive.set(outer);
     }
@@ -165,7 +167,8 @@ impl Scheduler {
     /// `visit` is set, by the current task.
     pub(super) unsafe fn visit_loop(&self) {
         let me = self.current_task();
-        // SAFETY: as in `switch_away`; the loop enters the task again.
+        // SAFETY: errno is this thread's own. The task is the running one and its control block
+        // stays; the loop is suspended, and enters the task again at this place.
         unsafe {
             me.errno.set(*self.errno);
             let next = self.enter_loop();
@@ -211,7 +214,8 @@ impl Scheduler {
     /// # Safety
     /// `me` is the current task, it has ended, and nothing on its stack is needed any more.
     pub(super) unsafe fn leave(&self, me: &Task) -> ! {
-        // SAFETY: the context to enter is suspended, as in `switch_away`.
+        // SAFETY: the context to enter is the loop's or a ready task's: suspended, and entered here
+        // only. Nothing needs the stack that is left, as the caller says.
         unsafe {
             if me.has_handle.get() {
                 arch::leave(self.next(), 0)

@@ -139,7 +139,7 @@ fn a_handler_that_was_there_before_is_called_and_errno_is_kept() {
     unsafe { *errno = 77 };
     // SAFETY: the signal has a handler.
     unsafe { libc::raise(signal.number()) };
-    // SAFETY: as above.
+    // SAFETY: errno is this thread's own, and the thread has not changed.
     assert_eq!(unsafe { *errno }, 77);
     assert_eq!(EARLIER.load(Ordering::Relaxed), signal.number());
     assert_eq!(stream.try_recv(), Some(signal));

@@ -104,7 +104,7 @@ impl Class {
             return Ok(raw);
         }
         let slab = self.add_slab(id, owner, config)?;
-        // SAFETY: as above.
+        // SAFETY: `add_slab` has just mapped it, and it is listed among the slabs, which live.
         Ok(unsafe { Slab::carve(slab) }.expect("a new slab has a slot"))
     }
 

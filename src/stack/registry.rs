@@ -163,7 +163,8 @@ fn append_chunk() -> Option<()> {
         let null = std::ptr::null_mut();
         match last.next.compare_exchange(null, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return Some(()),
-            // SAFETY: as in `chunks`.
+            // SAFETY: what stands in `next` is a chunk that was initialised before its Release
+            // exchange, which the failed one has read with Acquire; chunks are never freed.
             Err(next) => last = unsafe { &*next },
         }
     }

@@ -47,7 +47,7 @@ pub struct Mutex<T: ?Sized> {
 // SAFETY: the lock gives the data to one holder at a time, which amounts to sending it to the
 // holder's thread.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: as above; a shared mutex gives exclusive access only.
+// SAFETY: a shared mutex gives the data to one thread at a time, which amounts to sending it.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T: ?Sized> UnwindSafe for Mutex<T> {}

@@ -44,7 +44,7 @@ macro_rules! entry_points {
                 // SAFETY: the slot only ever holds functions of this very signature:
                 // `first_call::$name`, libc's function of that name, or the linked one.
                 let entry = unsafe { mem::transmute::<*mut c_void, Entry>(entry) };
-                // SAFETY: passed on to the caller.
+                // SAFETY: the caller vouches for the arguments, as the manual page asks.
                 unsafe { entry($($argument),*) }
             }
         )*
@@ -65,7 +65,8 @@ macro_rules! entry_points {
             };
             $(pub(super) unsafe extern "C" fn $name($($argument: $type),*) -> $result {
                 resolve(concat!(stringify!($name), "\0"), &slot::$name, $linked as *mut c_void);
-                // SAFETY: passed on to the caller.
+                // SAFETY: libc's caller vouches for the arguments, as the manual page asks; they go
+                // on unchanged.
                 unsafe { super::$name($($argument),*) }
             })*
         }
@@ -138,7 +139,7 @@ unsafe extern "C" fn epoll_pwait2_by_number(
     /// What the kernel takes a signal set to be: 64 signals, on both architectures.
     const KERNEL_SIGSET_BYTES: size_t = 8;
     let number = libc::SYS_epoll_pwait2;
-    // SAFETY: passed on to the caller. The first bytes of libc's signal set are the kernel's. The
+    // SAFETY: the caller vouches for the arguments. The first bytes of libc's signal set are the kernel's. The
     // result of this call is -1 or a count that fits an int.
     unsafe {
         libc::syscall(number, fd, events, events_max, timeout, mask, KERNEL_SIGSET_BYTES) as c_int

@@ -57,7 +57,7 @@ pub(crate) unsafe fn install_handler(
     let mut action = Action::default_action();
     action.0.sa_sigaction = handler as libc::sighandler_t;
     action.0.sa_flags = flags | libc::SA_SIGINFO;
-    // SAFETY: passed on to the caller; the flags say that the handler takes three arguments.
+    // SAFETY: the caller vouches for the handler; the flags say that the handler takes three arguments.
     unsafe { exchange(signal, &action) }
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn action_of(signal: c_int) -> io::Result<Action> {
 /// As [`install_handler`].
 #[cfg(test)]
 pub(crate) unsafe fn restore(signal: c_int, previous: &Action) -> io::Result<()> {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the caller vouches that a handler in `previous` still exists.
     unsafe { exchange(signal, previous) }.map(drop)
 }
 
@@ -225,7 +225,7 @@ pub(crate) unsafe fn set_alternate_stack(
     let flags = if stack.is_some() { 0 } else { libc::SS_DISABLE };
     let AlternateStack { base, bytes } = stack.unwrap_or(none);
     let new = libc::stack_t { ss_sp: base.cast(), ss_flags: flags, ss_size: bytes };
-    // SAFETY: passed on to the caller.
+    // SAFETY: the caller vouches that the memory is the kernel's alone from now on.
     unsafe { exchange_alternate_stack(&raw const new) }
 }
 

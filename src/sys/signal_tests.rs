@@ -78,7 +78,7 @@ fn handler_runs_and_the_previous_action_comes_back() {
     assert_eq!(RECEIVED.load(Ordering::Relaxed), libc::SIGUSR1);
     // SAFETY: the previous action is the process's default.
     unsafe { restore(libc::SIGUSR1, &previous) }.expect("restored");
-    // SAFETY: as above; only to look at what is installed.
+    // SAFETY: the previous action, the default, has no handler; only to look at what is installed.
     let now = unsafe { exchange(libc::SIGUSR1, &previous) }.expect("an action");
     assert_eq!(now.0.sa_sigaction, previous.0.sa_sigaction);
     // SAFETY: the handler would be sound; SIGKILL just cannot have one.

@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(unsafe { libc::close(-1) }, -1);
         // SAFETY: errno's address is valid for this thread.
         assert_eq!(unsafe { *errno_location() }, libc::EBADF);
-        // SAFETY: as above.
+        // SAFETY: the place is this thread's own, of type int, and live while the thread runs.
         unsafe { *errno_location() = libc::ENODATA };
         assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::ENODATA));
     }
@@ -137,7 +137,7 @@ mod tests {
                 // SAFETY: no memory of ours is involved.
                 let cpu = cvt(unsafe { libc::sched_getcpu() }).expect("a processor") as usize;
                 pin_to_cpu(cpu).expect("a processor of ours");
-                // SAFETY: as above.
+                // SAFETY: sched_getcpu(3) takes no argument and touches no memory of ours.
                 let now = cvt(unsafe { libc::sched_getcpu() }).expect("a processor") as usize;
                 assert_eq!(now, cpu);
                 assert_eq!(cpu_count(), 1);

@@ -103,9 +103,10 @@ impl<F: FnOnce() -> T, T, R: Form<T>> Block<F, T, R> {
     /// Drops the closure unrun and notes that the task was cancelled.
     ///
     /// # Safety
-    /// As [`Self::main`].
+    /// `task` is a task with this vtable that has not started.
     unsafe fn discard(task: &Task) {
-        // SAFETY: as in `main`.
+        // SAFETY: the task has not started, so its payload is the closure, which is taken once:
+        // what is in its place from then on is the result.
         unsafe {
             let closure = ManuallyDrop::take(&mut (*Self::payload(task)).closure);
             let result = catch_unwind(AssertUnwindSafe(|| drop(closure)));

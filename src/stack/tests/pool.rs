@@ -190,7 +190,7 @@ fn random_takes_gives_and_trims_keep_the_books() {
         } else if !live.is_empty() {
             let (stack, mark) = live.swap_remove(random(live.len()));
             for end in ends(&stack) {
-                // SAFETY: as above.
+                // SAFETY: both words are in a stack that the test still owns.
                 assert_eq!(unsafe { end.cast::<u64>().read_volatile() }, mark);
             }
             pool.give(stack);

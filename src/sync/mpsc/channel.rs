@@ -69,7 +69,8 @@ pub(super) struct Channel<T> {
 // SAFETY: values go from thread to thread, but are never shared: the lock guards the state, and
 // `handed` belongs to one thread at a time, as its comment says.
 unsafe impl<T: Send> Sync for Channel<T> {}
-// SAFETY: as above.
+// SAFETY: a channel that moves is shared by nobody: with it move the values in the queue, the
+// offers and the hand, which are `Send`.
 unsafe impl<T: Send> Send for Channel<T> {}
 
 impl<T> State<T> {

@@ -44,7 +44,7 @@ impl Watched {
     }
 
     fn get(&self) -> u32 {
-        // SAFETY: as in `add`.
+        // SAFETY: the tests order the accesses by what they test, and loom sees whether they do.
         self.0.with(|value| unsafe { *value })
     }
 }
