@@ -119,11 +119,31 @@ pub(crate) struct SharedHome {
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) name: Option<Arc<str>>,
-    /// The deadline of the innermost deadline scope, or of an enclosing one if that is earlier.
+    /// The earliest deadline of the open deadline scopes.
     pub(crate) scope_deadline_ns: Option<u64>,
+    /// The open scopes: key and deadline. Mostly they nest; not if bare coroutines suspend in them.
+    scopes: Vec<(u64, u64)>,
+    scopes_ever: u64,
     /// Coroutine-local variables, by the address of their key, in the order in which they were
     /// made; none for one whose destructor has begun.
     pub(crate) locals: Vec<(usize, Option<Rc<dyn Any>>)>,
+}
+
+impl Extra {
+    /// Opens a deadline scope; returns its key.
+    pub(crate) fn open_scope(&mut self, deadline_ns: u64) -> u64 {
+        self.scopes_ever += 1;
+        self.scopes.push((self.scopes_ever, deadline_ns));
+        self.scope_deadline_ns = self.scope_deadline_ns.map(|it| it.min(deadline_ns));
+        self.scope_deadline_ns.get_or_insert(deadline_ns);
+        self.scopes_ever
+    }
+
+    /// Closes the scope with this key.
+    pub(crate) fn close_scope(&mut self, key: u64) {
+        self.scopes.retain(|scope| scope.0 != key);
+        self.scope_deadline_ns = self.scopes.iter().map(|scope| scope.1).min();
+    }
 }
 
 /// A coroutine's control block.

@@ -337,3 +337,40 @@ fn scope_that_is_left_elsewhere_does_not_touch_its_task() {
         assert_eq!(other.join().expect("no panic"), None);
     });
 }
+
+#[test]
+fn scopes_of_bare_coroutines_end_in_any_order() {
+    // Goal: a scope that outlives the one that was opened before it leaves nothing behind, and
+    // keeps its own deadline meanwhile. Method: two bare coroutines suspend inside scopes; the first
+    // one to open is the first to end. Then one is resumed, and one dropped, by another task.
+    use crate::coroutine::Coroutine;
+    crate::run(|| {
+        let open = |hours: u64| {
+            Coroutine::<(), (), ()>::new(move |suspender, ()| {
+                let _ = timeout(Duration::from_secs(3600 * hours), || suspender.suspend(()));
+            })
+        };
+        let is_within = |hours: u64| {
+            let rest = deadline().map(|it| it.saturating_duration_since(Instant::now()));
+            rest.is_some_and(|rest| rest.as_secs().div_ceil(3600) == hours)
+        };
+        let (mut first, mut second) = (open(1), open(2));
+        drop((first.resume(()), second.resume(())));
+        assert!(is_within(1));
+        drop(first.resume(()));
+        assert!(first.is_complete() && is_within(2));
+        drop(second.resume(()));
+        assert_eq!(deadline(), None);
+        let (mut third, mut fourth) = (open(3), open(4));
+        drop((third.resume(()), fourth.resume(())));
+        // The coroutines go to another task of this thread, which they may: they stay on it.
+        let other = crate::spawn(move || {
+            drop(third.resume(()));
+            drop(fourth);
+            deadline()
+        });
+        assert!(is_within(3));
+        assert_eq!(other.join().expect("it ends"), None);
+        assert_eq!(deadline(), None);
+    });
+}

@@ -1,8 +1,8 @@
 //! Deadline scopes: a time by which everything that waits inside a closure ends.
 //!
-//! The scheduler knows one deadline for each coroutine, the earliest of its open scopes. A scope
-//! lowers it, runs the closure, and puts it back. When it passes, the wait at hand ends: I/O with
-//! an error, any other by unwinding with `Expired`, which the scope whose deadline it was catches.
+//! The scheduler knows one deadline for each coroutine, the earliest of its open scopes. When it
+//! passes, the wait at hand ends: I/O with an error, any other by unwinding with `Expired`, which
+//! the scope whose deadline it was catches.
 //!
 //! ```text
 //!   timeout(30 ms)             outer, in force: 30
@@ -54,6 +54,12 @@ impl From<Elapsed> for io::Error {
 ///   interrupted, and coroutines that it spawns are not bound.
 /// - Scopes nest: the earliest deadline counts, and the scope that set it returns `Elapsed`.
 /// - In destructors that run while the thread unwinds, deadlines are not looked at.
+///
+/// A scope is the scheduled coroutine's that opens it. If `function` runs in a bare
+/// [`Coroutine`](crate::coroutine::Coroutine) and suspends, the scope stays open: until that
+/// coroutine is resumed to the end of the scope or dropped, it bounds the waits of the scheduled
+/// coroutine that opened it, and of no other that resumes the bare one; if the bare one is leaked,
+/// for good. So end a scope before you suspend, or open it around the `resume`.
 ///
 /// ```
 /// use cove::time::{Duration, sleep, timeout};
@@ -123,41 +129,44 @@ pub fn deadline() -> Option<Instant> {
 fn scope<T>(deadline_ns: u64, function: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let scheduler = scheduler().expect("a deadline scope was opened outside a runtime");
     let task = scheduler.current_task();
-    let outer_ns = task.extra().and_then(|extra| extra.scope_deadline_ns);
-    let earliest = outer_ns.is_none_or(|outer_ns| deadline_ns <= outer_ns);
-    if !earliest {
-        // The outer scope ends every wait in here first.
-        return Ok(function());
-    }
+    let key = task.change_extra(|extra| extra.open_scope(deadline_ns));
     let outcome = {
-        let _restore = Restore { task_id: task.id, outer_ns };
-        task.change_extra(|extra| extra.scope_deadline_ns = Some(deadline_ns));
+        let _close = Close { slot: task.slot, id: task.id, key };
         catch_unwind(AssertUnwindSafe(function))
     };
     match outcome {
         Ok(value) => Ok(value),
         // The payload may have been kept by `catch_unwind` and come from another scope.
-        Err(payload) if payload.is::<Expired>() && sys::clock::monotonic_ns() >= deadline_ns => {
-            Err(Elapsed(()))
-        }
+        Err(payload) if payload.is::<Expired>() && is_due(deadline_ns) => Err(Elapsed(())),
         Err(payload) => resume_unwind(payload),
     }
 }
 
-/// Puts the outer scope's deadline back: on the task that opened the scope, and on no other. A bare
-/// coroutine that suspends inside a scope may be resumed, or dropped, by somebody else, when that
-/// task may be gone.
-struct Restore {
-    task_id: u64,
-    outer_ns: Option<u64>,
+/// Whether the time of a scope that was just closed is over, and no earlier scope's around it.
+#[cold]
+fn is_due(deadline_ns: u64) -> bool {
+    let outer_ns = scheduler()
+        .and_then(|scheduler| scheduler.current_task().extra()?.scope_deadline_ns)
+        .unwrap_or(NEVER);
+    deadline_ns <= outer_ns && sys::clock::monotonic_ns() >= deadline_ns
 }
 
-impl Drop for Restore {
+/// Closes a scope: that of the task that opened it. A bare coroutine that suspends inside a scope
+/// may be resumed, or dropped, by another one, when that task may be gone.
+struct Close {
+    slot: u32,
+    id: u64,
+    key: u64,
+}
+
+impl Drop for Close {
     fn drop(&mut self) {
         let Some(scheduler) = scheduler() else { return };
-        let task = scheduler.current_task();
-        if task.id == self.task_id {
-            task.change_extra(|extra| extra.scope_deadline_ns = self.outer_ns);
+        let current = scheduler.current_task();
+        let opener =
+            if current.id == self.id { Some(current) } else { scheduler.find(self.slot, self.id) };
+        if let Some(task) = opener {
+            task.change_extra(|extra| extra.close_scope(self.key));
         }
     }
 }
