@@ -8,6 +8,7 @@
 //! | `destructors` | destructors panic |
 //! | `closing` | descriptors are closed that others wait on |
 //! | `descriptors`, `memory`, `threads` | what the system gives runs out |
+//! | `leaving` | bare coroutines leave the scope, runtime or thread in which they suspended |
 //! | `peers` | the other side of a connection misbehaves |
 
 mod alarm;
@@ -18,6 +19,7 @@ mod crowd;
 mod descriptors;
 mod destructors;
 mod holdings;
+mod leaving;
 mod memory;
 mod peers;
 mod threads;

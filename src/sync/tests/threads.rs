@@ -6,7 +6,7 @@
 //! models of the inbox show that a message to a sleeping thread is not lost); the counts of std's
 //! `Arc`; and time, for a model has no clock: its deadlines are over before the wait begins.
 
-use crate::primitive::UnsafeCell;
+use crate::primitive::{AtomicBool, Ordering, UnsafeCell};
 use crate::sync::select::{self, Limit, Waiting};
 use crate::sync::{Notify, Once, OnceCell, WaitGroup, mpsc, oneshot, watch};
 use loom::thread::{JoinHandle, spawn};
@@ -104,6 +104,28 @@ fn loom_notify_all_wakes_who_waits_and_keeps_nothing() {
         let is_kept = notify.wait_timeout(Duration::ZERO);
         notify.notify_one();
         assert!(notify.wait_timeout(Duration::ZERO), "after {is_kept}");
+    });
+}
+
+#[test]
+fn loom_notify_publishes_also_where_a_notification_is_kept_already() {
+    // Goal: who takes a kept notification sees what came before each that it stands for. Method:
+    // one is kept; another comes, of which a flag tells that orders nothing itself.
+    explore(4, || {
+        let (notify, value) = (Arc::new(Notify::new()), Watched::new());
+        let flag = Arc::new(AtomicBool::new(false));
+        notify.notify_one();
+        let (second, written, said) = (notify.clone(), value.clone(), flag.clone());
+        let second = spawn(move || {
+            written.add();
+            second.notify_one();
+            said.store(true, Ordering::Relaxed);
+        });
+        if flag.load(Ordering::Relaxed) {
+            notify.wait();
+            assert_eq!(value.get(), 1);
+        }
+        join(second);
     });
 }
 

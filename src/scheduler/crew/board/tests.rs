@@ -113,6 +113,24 @@ fn loom_a_worker_that_was_woken_but_is_busy_passes_the_item_on() {
 }
 
 #[test]
+fn loom_an_item_is_passed_on_until_somebody_has_time() {
+    // Goal: as above, when the worker to whom it is passed is busy as well: it, too, sees that there
+    // is something to pass on. Method: two busy workers before the one whose queue it is in.
+    explore(2, || {
+        let crew = Crew::new(3, 8);
+        let busy = [0, 1].map(|index| {
+            let crew = crew.clone();
+            loom::thread::spawn(move || crew.be_busy(index))
+        });
+        let worker = crew.clone();
+        let worker = loom::thread::spawn(move || worker.work(2));
+        crew.push(2, 7);
+        busy.into_iter().for_each(|busy| busy.join().unwrap());
+        assert_eq!(worker.join().unwrap(), 7);
+    });
+}
+
+#[test]
 fn loom_two_pushes_wake_two_workers() {
     // Goal: each of two items is run once, by whichever worker. Method: two workers run one each;
     // the items come to one queue from a thread outside, with room for one only, so that the second
@@ -142,7 +160,7 @@ fn loom_close_drops_what_is_queued_and_refuses_the_rest() {
             loom::thread::spawn(move || board.push(0, item, || true))
         });
         board.close();
-        pushers.map(|pusher| pusher.join().unwrap());
+        pushers.into_iter().for_each(|pusher| drop(pusher.join().unwrap()));
         assert_eq!(std::sync::Arc::strong_count(&item), 1);
         assert!(board.take(0).is_none());
     });

@@ -63,9 +63,12 @@ fn loom_no_reader_looks_at_an_owner_that_has_left() {
 
 #[test]
 fn loom_a_place_has_one_owner_at_a_time() {
-    // Goal: who takes a place that was left sees what the last owner did; nobody else takes it.
-    // Method: two threads contend for a place that the third leaves; each writes the same cell.
-    loom::model(|| {
+    // Goal: who takes a place that was left sees what the last owner and its readers did; nobody
+    // else takes it. Method: two threads contend for a place that the third leaves, and a reader
+    // looks at it; all use the same cell.
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
         let shared = Shared::new();
         let pointer = (&raw const *shared).cast_mut();
         let place = Arc::new(Place::<u32, Shared>::taken(pointer));
@@ -79,9 +82,17 @@ fn loom_a_place_has_one_owner_at_a_time() {
                 taken
             })
         });
-        shared.set(0);
+        let (read, read_place) = (shared.clone(), place.clone());
+        let reader = loom::thread::spawn(move || {
+            // SAFETY: `read` keeps it; that nobody looks too late is what loom checks.
+            unsafe { read_place.pinned(Shared::get) };
+            drop(read);
+        });
+        let mut owner = 0;
+        place.show(&raw mut owner);
         place.leave();
         let taken = contenders.map(|thread| thread.join().expect("a contender panicked"));
+        reader.join().expect("the reader panicked");
         assert!(!(taken[0] && taken[1]));
     });
 }
