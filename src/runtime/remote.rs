@@ -176,8 +176,9 @@ impl<F, T> Packet<F, T> {
         outcome.finished = true;
         outcome.result = Some(result);
         let task = outcome.task.take();
-        outcome.joiners.wake_all();
+        let joiners = outcome.joiners.wake_all();
         drop(outcome);
+        joiners.send();
         drop(task);
     }
 

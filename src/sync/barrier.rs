@@ -80,7 +80,9 @@ impl Barrier {
         if state.arrived >= self.size {
             state.arrived = 0;
             state.round += 1;
-            state.waiters.wake_all();
+            let wakeups = state.waiters.wake_all();
+            drop(state);
+            wakeups.send();
             return BarrierWaitResult::new(true);
         }
         let leave = Leave { barrier: self, round: state.round };

@@ -136,10 +136,12 @@ impl Notify {
     /// ```
     pub fn notify_all(&self) {
         let mut queue = self.waiters.lock();
-        queue.wake_all();
+        let wakeups = queue.wake_all();
         if self.state.load(Ordering::Relaxed) == WAITED_FOR {
             self.state.store(EMPTY, Ordering::Relaxed);
         }
+        drop(queue);
+        wakeups.send();
     }
 
     #[inline]

@@ -82,7 +82,9 @@ impl<T> Sender<T> {
         }
         state.value = Some(value);
         state.sender_gone = true;
-        state.receivers.wake_all();
+        let wakeups = state.receivers.wake_all();
+        drop(state);
+        wakeups.send();
         Ok(())
     }
 
@@ -103,7 +105,9 @@ impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.sender_gone = true;
-        state.receivers.wake_all();
+        let wakeups = state.receivers.wake_all();
+        drop(state);
+        wakeups.send();
     }
 }
 

@@ -84,7 +84,8 @@ impl Drop for WaitGroup {
     fn drop(&mut self) {
         if self.inner.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
             // A waiter has looked at the count under this lock, and is in the queue or has seen 0.
-            self.inner.waiters.lock().wake_all();
+            let wakeups = self.inner.waiters.lock().wake_all();
+            wakeups.send();
         }
     }
 }

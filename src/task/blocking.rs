@@ -149,7 +149,9 @@ where
         let outcome = catch_unwind(AssertUnwindSafe(function));
         let mut slot = of_job.lock();
         slot.outcome = Some(outcome);
-        slot.queue.wake_all();
+        let wakeups = slot.queue.wake_all();
+        drop(slot);
+        wakeups.send();
     });
     submit(scheduler, job, deadline_ns)?;
     loop {

@@ -192,8 +192,9 @@ impl<T> Board<T> {
             let queue = std::mem::take(&mut unstarted.queue);
             unstarted.count -= queue.len();
             place.queued.store(0, Ordering::Relaxed);
-            unstarted.room.wake_all();
+            let wakeups = unstarted.room.wake_all();
             drop(unstarted);
+            wakeups.send();
             drop(queue);
         }
     }

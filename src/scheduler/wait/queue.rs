@@ -1,6 +1,6 @@
 //! Waiters in the order in which they came.
 
-use super::waiter::{Claimed, Waiter, Wakeup, notify};
+use super::waiter::{Claimed, Waiter, Wakeup, Wakeups, notify};
 use crate::list::Queue;
 use crate::scheduler::selection::ArmWaiter;
 
@@ -93,12 +93,14 @@ impl WaitQueue {
         waiters.any(|waiter| waiter.arm().is_none_or(|arm| !arm.is_sibling(place)))
     }
 
-    /// Wakes all waiters; returns how many there were.
-    pub(crate) fn wake_all(&mut self) -> usize {
-        let mut woken = 0;
-        while self.wake_one().is_some() {
-            woken += 1;
+    /// Notifies all waiters; leaves to the caller what may be done when the lock is open.
+    #[inline]
+    pub(crate) fn wake_all(&mut self) -> Wakeups {
+        let mut wakeups = Wakeups::default();
+        while let Some(claimed) = self.claim() {
+            // SAFETY: live, because it has not been notified; taken out of its queue by `claim`.
+            wakeups.add(unsafe { notify(claimed.0) });
         }
-        woken
+        wakeups
     }
 }

@@ -145,6 +145,32 @@ impl Wakeup {
     }
 }
 
+/// Several of them.
+#[must_use = "the waiters sleep on until this is sent"]
+#[derive(Default)]
+pub(crate) struct Wakeups {
+    /// Mostly there is one at most, and nothing is allocated.
+    first: Option<Target>,
+    rest: Vec<Target>,
+}
+
+impl Wakeups {
+    #[inline]
+    pub(super) fn add(&mut self, wakeup: Wakeup) {
+        match wakeup.target {
+            Some(target) if self.first.is_some() => self.rest.push(target),
+            Some(target) => self.first = Some(target),
+            None => {}
+        }
+    }
+
+    /// Wakes the waiters, unless that is done.
+    #[inline]
+    pub(crate) fn send(self) {
+        self.first.into_iter().chain(self.rest).for_each(|target| target.wake());
+    }
+}
+
 /// Wakes the waiter whose link was taken out of a reactor's queue.
 ///
 /// # Safety

@@ -68,7 +68,7 @@ impl<T> Channel<T> {
     fn settle(&self, state: &mut State<T>) {
         if state.bound == 0 {
             // Who waits for a promise waits without a deadline.
-            state.receivers.wake_all();
+            state.receivers.wake_all().send();
         }
         state.admit();
     }

@@ -314,7 +314,9 @@ impl<T> Channel<T> {
         let mut state = self.lock.lock();
         state.senders -= 1;
         if state.senders == 0 {
-            state.receivers.wake_all();
+            let wakeups = state.receivers.wake_all();
+            drop(state);
+            wakeups.send();
         }
     }
 
@@ -322,13 +324,14 @@ impl<T> Channel<T> {
     pub(super) fn remove_receiver(&self) {
         let mut state = self.lock.lock();
         state.receiver_gone = true;
-        state.offerers.wake_all();
+        let offerers = state.offerers.wake_all();
         while let Some(arm) = state.arms.claim() {
             state.reserved += 1;
             arm.wake();
         }
         let unreceived = std::mem::replace(&mut state.queue, Blocks::new());
         drop(state);
+        offerers.send();
         drop(unreceived);
     }
 }

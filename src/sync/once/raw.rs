@@ -99,6 +99,8 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let mut queue = self.once.waiters.lock();
         self.once.state.store(self.state, Ordering::Release);
-        queue.wake_all();
+        let wakeups = queue.wake_all();
+        drop(queue);
+        wakeups.send();
     }
 }

@@ -89,7 +89,9 @@ impl<T> Drop for Reading<'_, T> {
         let mut state = self.cell.state.lock();
         state.readers -= 1;
         if state.readers == 0 {
-            state.entrants.wake_all();
+            let wakeups = state.entrants.wake_all();
+            drop(state);
+            wakeups.send();
         }
     }
 }
@@ -112,10 +114,15 @@ impl<T> Drop for Writing<'_, T> {
     fn drop(&mut self) {
         let mut state = self.cell.state.lock();
         state.is_writing = false;
-        state.entrants.wake_all();
-        if self.is_changed {
+        let entrants = state.entrants.wake_all();
+        let watchers = self.is_changed.then(|| {
             state.version += 1;
-            state.watchers.wake_all();
+            state.watchers.wake_all()
+        });
+        drop(state);
+        entrants.send();
+        if let Some(watchers) = watchers {
+            watchers.send();
         }
     }
 }

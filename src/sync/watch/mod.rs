@@ -171,7 +171,9 @@ impl<T> Drop for Sender<T> {
         let mut state = self.cell.state.lock();
         state.senders -= 1;
         if state.senders == 0 {
-            state.watchers.wake_all();
+            let wakeups = state.watchers.wake_all();
+            drop(state);
+            wakeups.send();
         }
     }
 }
