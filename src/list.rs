@@ -99,7 +99,8 @@ impl List {
     /// - The list keeps its address until all members have left.
     pub(crate) unsafe fn push_back(&self, link: NonNull<Link>) {
         self.close();
-        // SAFETY: the caller vouches for the link and for the list's address; the last member, or else the sentinel, is a place in this list.
+        // SAFETY: the caller vouches for the link and for the list's address; the last member, or
+        // else the sentinel, is a place in this list.
         unsafe { self.insert_after(self.sentinel.prev.get(), link) };
     }
 

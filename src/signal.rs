@@ -374,8 +374,8 @@ unsafe extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *m
             unsafe { sys::signal::chain(previous, signal, info, context) };
         }
     }
-    // SAFETY: errno's place is the thread's own and lives as long as the thread, which has stayed the
-    // same: this is a signal handler.
+    // SAFETY: errno's place is the thread's own and lives as long as the thread, which has stayed
+    // the same: this is a signal handler.
     unsafe { *errno = before };
 }
 

@@ -89,8 +89,8 @@ pub(crate) unsafe fn switch(save: *mut Context, to: Context, value: usize) -> us
 #[inline(always)]
 pub(crate) unsafe fn resume(link: *mut Link, to: Context, value: Value) -> Value {
     let kept = start_switch(stack_of(to), false);
-    // SAFETY: the caller vouches that `to` is the link's coroutine and enterable; telling the checker
-    // which stack comes next has changed neither.
+    // SAFETY: the caller vouches that `to` is the link's coroutine and enterable; telling the
+    // checker which stack comes next has changed neither.
     let received = unsafe { native::resume(link, to, value) };
     arrive(kept);
     received

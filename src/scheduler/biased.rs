@@ -81,8 +81,8 @@ pub(crate) struct BiasedLock<T> {
 
 // SAFETY: the lock hands the value to one thread at a time, which amounts to sending it there.
 unsafe impl<T: Send> Send for BiasedLock<T> {}
-// SAFETY: shared access to the lock gives access to the value to one thread at a time, exclusive and
-// ordered after that of the thread before, which amounts to sending it there.
+// SAFETY: shared access to the lock gives access to the value to one thread at a time, exclusive
+// and ordered after that of the thread before, which amounts to sending it there.
 unsafe impl<T: Send> Sync for BiasedLock<T> {}
 
 impl<T> BiasedLock<T> {

@@ -15,8 +15,8 @@
 //! of its own queue in each turn of its loop (more if it is busy, since its turns are then far
 //! apart), and takes the oldest of another's before it sleeps.
 //!
-//! **No closure waits while a worker sleeps**: see `board.rs`, which holds all that the workers share
-//! but the ways of waking them.
+//! **No closure waits while a worker sleeps**: see `board.rs`, which holds all that the workers
+//! share but the ways of waking them.
 //!
 //! **Limit.** Each worker has at most [`UNSTARTED_MAX`] unstarted closures, sent or pushed; who
 //! brings more waits for room.

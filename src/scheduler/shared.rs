@@ -168,8 +168,8 @@ impl Scheduler {
     #[inline(always)]
     pub(super) fn vacate(&self, task: &Task) {
         if task.has(flag::SHARED) {
-            // SAFETY: the task is on a shared stack, so its home is of that kind; the scheduler keeps
-            // the stack until no task is left.
+            // SAFETY: the task is on a shared stack, so its home is of that kind; the scheduler
+            // keeps the stack until no task is left.
             unsafe { (*task.home.get().shared.stack).owner.set(std::ptr::null()) };
         }
     }

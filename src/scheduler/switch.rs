@@ -121,8 +121,8 @@ impl Scheduler {
         let outer = self.exclusive.replace(me);
         self.budget.set(0);
         let Departure { from, to } = self.depart(me, kind, deadline_ns);
-        // SAFETY: `depart` gave the place of the running task's context, which is live, and a context
-        // that is suspended: the loop's, since the budget is spent. It is entered once.
+        // SAFETY: `depart` gave the place of the running task's context, which is live, and a
+        // context that is suspended: the loop's, since the budget is spent. It is entered once.
         unsafe { arch::switch(from.as_ptr(), to, 0) };
         self.exclusive.set(outer);
     }

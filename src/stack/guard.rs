@@ -95,8 +95,8 @@ impl GuardChain {
             self.protect_from.set(index);
         }
         if index < self.canary_from.get() {
-            // SAFETY: the caller promises that the page is mapped and that nobody uses it, so nobody
-            // misses it when it cannot be accessed any more.
+            // SAFETY: the caller promises that the page is mapped and that nobody uses it, so
+            // nobody misses it when it cannot be accessed any more.
             if take_mappings() && unsafe { mmap::protect_none(page.as_ptr(), page_bytes) }.is_ok() {
                 return;
             }

@@ -191,7 +191,8 @@ unsafe fn examine(info: *mut libc::siginfo_t, context: *mut libc::c_void) -> Opt
     if !location.in_guard {
         return (code == ACCESS_DENIED).then_some(Finding::PutAway(location));
     }
-    // SAFETY: the context is the kernel's, as the caller says. Where the stack pointer is not known, any access to a guard counts.
+    // SAFETY: the context is the kernel's, as the caller says. Where the stack pointer is not
+    // known, any access to a guard counts.
     let running = unsafe { signal::interrupted(context) }.map(|at| locate(at.sp));
     let is_own =
         running.is_none_or(|running| running.is_some_and(|own| own.stack == location.stack));

@@ -45,7 +45,8 @@ pub struct RwLock<T: ?Sized> {
 
 // SAFETY: whoever holds the lock for writing has the data alone, as if it were sent to its thread.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
-// SAFETY: writers get the data alone, which amounts to sending it; and readers share the data, for which it must be `Sync`.
+// SAFETY: writers get the data alone, which amounts to sending it; and readers share the data, for
+// which it must be `Sync`.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 impl<T: ?Sized> UnwindSafe for RwLock<T> {}

@@ -139,8 +139,8 @@ unsafe extern "C" fn epoll_pwait2_by_number(
     /// What the kernel takes a signal set to be: 64 signals, on both architectures.
     const KERNEL_SIGSET_BYTES: size_t = 8;
     let number = libc::SYS_epoll_pwait2;
-    // SAFETY: the caller vouches for the arguments. The first bytes of libc's signal set are the kernel's. The
-    // result of this call is -1 or a count that fits an int.
+    // SAFETY: the caller vouches for the arguments. The first bytes of libc's signal set are the
+    // kernel's. The result of this call is -1 or a count that fits an int.
     unsafe {
         libc::syscall(number, fd, events, events_max, timeout, mask, KERNEL_SIGSET_BYTES) as c_int
     }

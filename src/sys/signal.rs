@@ -57,7 +57,8 @@ pub(crate) unsafe fn install_handler(
     let mut action = Action::default_action();
     action.0.sa_sigaction = handler as libc::sighandler_t;
     action.0.sa_flags = flags | libc::SA_SIGINFO;
-    // SAFETY: the caller vouches for the handler; the flags say that the handler takes three arguments.
+    // SAFETY: the caller vouches for the handler; the flags say that the handler takes three
+    // arguments.
     unsafe { exchange(signal, &action) }
 }
 

@@ -341,8 +341,8 @@ fn scope_that_is_left_elsewhere_does_not_touch_its_task() {
 #[test]
 fn scopes_of_bare_coroutines_end_in_any_order() {
     // Goal: a scope that outlives the one that was opened before it leaves nothing behind, and
-    // keeps its own deadline meanwhile. Method: two bare coroutines suspend inside scopes; the first
-    // one to open is the first to end. Then one is resumed, and one dropped, by another task.
+    // keeps its own deadline meanwhile. Method: two bare coroutines suspend inside scopes; the
+    // first one to open is the first to end. Then one is resumed, and one dropped, by another task.
     use crate::coroutine::Coroutine;
     crate::run(|| {
         let open = |hours: u64| {

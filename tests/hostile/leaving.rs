@@ -152,7 +152,8 @@ fn coroutines_kept_until_the_thread_ends_are_unwound() {
 }
 
 /// Goal: a runtime whose `run` stands on a stack that a thread keeps until it ends is taken down
-/// with it. Method: suspend inside a `run` on a plain thread, with a coroutine of that runtime parked.
+/// with it. Method: suspend inside a `run` on a plain thread, with a coroutine of that runtime
+/// parked.
 #[test]
 fn runtime_on_a_kept_stack_ends_with_the_thread() {
     child::alone("leaving::runtime_on_a_kept_stack_ends_with_the_thread", || {

@@ -11,7 +11,8 @@
 //! Not covered: that the kernel does what the manual says, that the compiler keeps the order of the
 //! two accesses, and an address that a later scheduler has again.
 
-use super::*;
+use super::{BiasedLock, NOBODY};
+use crate::primitive::Ordering;
 use loom::sync::Arc;
 
 /// Stands for the address of the home thread's scheduler; any but 0 and NOBODY will do.

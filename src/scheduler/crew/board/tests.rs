@@ -114,8 +114,8 @@ fn loom_a_worker_that_was_woken_but_is_busy_passes_the_item_on() {
 
 #[test]
 fn loom_an_item_is_passed_on_until_somebody_has_time() {
-    // Goal: as above, when the worker to whom it is passed is busy as well: it, too, sees that there
-    // is something to pass on. Method: two busy workers before the one whose queue it is in.
+    // Goal: as above, when the worker to whom it is passed is busy as well: it, too, sees that
+    // there is something to pass on. Method: two busy workers before the one whose queue it is in.
     explore(2, || {
         let crew = Crew::new(3, 8);
         let busy = [0, 1].map(|index| {

@@ -1,7 +1,7 @@
 //! The place under every interleaving. The list of entries around it only grows, by one exchange,
 //! and is not modelled.
 
-use super::*;
+use super::Place;
 use crate::primitive::UnsafeCell;
 use loom::sync::Arc;
 
