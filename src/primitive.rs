@@ -113,9 +113,6 @@ mod chosen {
     }
 }
 
-#[cfg(all(loom, test))]
-pub(crate) use loom::sync::Arc;
-
 pub(crate) use chosen::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Exclusion, Ordering, UnsafeCell,
     fence, spin_loop, thread, yield_now,

@@ -149,7 +149,7 @@ fn loom_push_publishes_what_came_before_it() {
             // SAFETY: the writer pushed this message after its only write.
             assert_eq!(cells[slot as usize].with(|cell| unsafe { *cell }), 7);
         }
-        producers.map(|producer| producer.join().unwrap());
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
     });
 }
 
@@ -215,7 +215,7 @@ fn loom_bell_is_silent_while_the_consumer_is_awake() {
         let inbox = inbox();
         let producers = [produce(&inbox, 0, 1), produce(&inbox, 1, 1)];
         let mut count = inbox.drain(drop);
-        producers.map(|producer| producer.join().unwrap());
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
         count += inbox.drain(drop);
         assert_eq!(count, 2);
         assert_eq!(inbox.bell().total(), 0);

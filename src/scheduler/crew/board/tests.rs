@@ -160,7 +160,9 @@ fn loom_close_drops_what_is_queued_and_refuses_the_rest() {
             loom::thread::spawn(move || board.push(0, item, || true))
         });
         board.close();
-        pushers.into_iter().for_each(|pusher| drop(pusher.join().unwrap()));
+        pushers.into_iter().for_each(|pusher| {
+            pusher.join().unwrap();
+        });
         assert_eq!(std::sync::Arc::strong_count(&item), 1);
         assert!(board.take(0).is_none());
     });
