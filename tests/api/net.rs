@@ -285,7 +285,10 @@ fn sockets_become_std_sockets_and_descriptors_and_return() {
     let (near, mut far) = cove::run(pair);
     near.set_read_timeout(Some(Duration::from_secs(3600))).unwrap();
     let mut of_std = std::net::TcpStream::from(near);
-    assert_eq!(of_std.read_timeout().unwrap(), Some(Duration::from_secs(3600)));
+    if !crate::child::is_emulated() {
+        // qemu-user does not tell what time-outs a socket has.
+        assert_eq!(of_std.read_timeout().unwrap(), Some(Duration::from_secs(3600)));
+    }
     let thread = std::thread::spawn(move || {
         let mut buffer = [0; 3];
         of_std.read_exact(&mut buffer).unwrap();
