@@ -71,7 +71,7 @@ macro_rules! switch_text {
 #[inline]
 pub(crate) unsafe fn prepare(
     top: *mut u8,
-    _limit: *mut u8,
+    _limit: impl FnOnce() -> *mut u8,
     entry: Entry,
     argument: *mut u8,
 ) -> Context {

@@ -40,7 +40,7 @@ fn arrive(kept: *mut c_void) {
 /// As that of the processor.
 pub(crate) unsafe fn prepare(
     top: *mut u8,
-    limit: *mut u8,
+    limit: impl FnOnce() -> *mut u8,
     entry: Entry,
     argument: *mut u8,
 ) -> Context {
@@ -55,6 +55,7 @@ pub(crate) unsafe fn prepare(
         }
     }
     // Whoever was here before has left frames behind.
+    let limit = limit();
     let stack = limit.addr()..top.addr();
     allow_all(stack.clone());
     if stack_at(stack.start).is_none_or(|known| stack.end > known.end) {
@@ -64,7 +65,7 @@ pub(crate) unsafe fn prepare(
     unsafe {
         let first = top.cast::<First>().sub(1);
         first.write(First { entry, argument });
-        native::prepare(first.cast(), limit, main, first.cast())
+        native::prepare(first.cast(), || limit, main, first.cast())
     }
 }
 

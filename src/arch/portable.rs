@@ -80,11 +80,12 @@ thread_local! {
 /// from [`stack_pointer`] to the top are put back before the context is entered.
 pub(crate) unsafe fn prepare(
     top: *mut u8,
-    limit: *mut u8,
+    limit: impl FnOnce() -> *mut u8,
     entry: Entry,
     argument: *mut u8,
 ) -> Context {
     debug_assert!(top as usize % 16 == 0);
+    let limit = limit();
     let start = move |yielder: &Yielder<Value, Wish>, value: Value| {
         // SAFETY: the dispatcher entered this context, which lives until it leaves.
         unsafe { (*DISPATCHER.get()).yielder.set(yielder) };

@@ -38,7 +38,7 @@ impl Memory {
     /// As [`prepare`].
     unsafe fn prepare(&mut self, entry: super::Entry, argument: *mut u8) -> Context {
         // SAFETY: the memory is a stack's; the rest is passed on.
-        unsafe { prepare(self.top(), self.limit(), entry, argument) }
+        unsafe { prepare(self.top(), || self.limit(), entry, argument) }
     }
 }
 

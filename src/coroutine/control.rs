@@ -151,7 +151,7 @@ impl Control {
             let frames = (closure as usize & !15) as isize - closure as isize;
             let context = arch::prepare(
                 closure.cast::<u8>().offset(frames),
-                limit.as_ptr(),
+                || limit.as_ptr(),
                 Launch::<F, In, Out, Return>::main,
                 control.as_ptr().cast(),
             );

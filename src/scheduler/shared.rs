@@ -138,7 +138,7 @@ impl Scheduler {
         shared.owner.set(task);
         task.clear(flag::AWAY);
         if task.context.get() == arch::Context::NONE {
-            let (top, limit) = (shared.stack.top().as_ptr(), shared.stack.limit().as_ptr());
+            let (top, limit) = (shared.stack.top().as_ptr(), || shared.stack.limit().as_ptr());
             let argument = (&raw const *task).cast_mut().cast();
             // SAFETY: the stack has no owner's bytes on it any more.
             task.context.set(unsafe { arch::prepare(top, limit, task.vtable.main, argument) });

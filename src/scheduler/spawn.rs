@@ -12,14 +12,11 @@
 mod block;
 mod handle;
 
-use super::task::{Home, SharedHome, State, Task, Woken, flag};
-use super::wait::{Chain, WaitKind, Waiter};
+use super::task::{Home, SharedHome, State, Task, flag};
 use super::{Scheduler, count, saver};
 use crate::arch::{self, Context, Entry};
 use crate::stack::{self, Stack, StackError};
-use crate::timer::Timer;
 use block::{Block, Boxed, Form, Plain};
-use std::cell::{Cell, UnsafeCell};
 use std::io::ErrorKind;
 use std::mem::{align_of, size_of};
 use std::ptr::NonNull;
@@ -100,24 +97,14 @@ impl Scheduler {
         // SAFETY: `place` gave memory for a block of these types.
         unsafe {
             let slot = (*slots).next();
-            (&raw mut (*block.as_ptr()).task).write(Task {
-                context: Cell::new(context),
-                scheduler: self,
-                vtable: &Block::<F, T, R>::VTABLE,
-                id: self.next_id(),
-                slot,
-                errno: Cell::new(0),
-                state: Cell::new(State::Ready),
-                flags: Cell::new(flags),
-                woken: Cell::new(Woken::Ready),
-                kind: Cell::new(WaitKind::None),
-                has_handle: Cell::new(true),
-                home: Cell::new(home),
-                timer: UnsafeCell::new(Timer::new()),
-                waiter: Waiter::of_task(),
-                joiners: Chain::new(),
-                extra: Cell::new(std::ptr::null_mut()),
-            });
+            let id = self.next_id();
+            Task::init(
+                &raw mut (*block.as_ptr()).task,
+                self,
+                &Block::<F, T, R>::VTABLE,
+                (id, slot),
+                (context, home, flags),
+            );
             (*block.as_ptr()).payload.get().cast::<F>().write(closure);
             let task = &(*block.as_ptr()).task;
             if options.name.is_some() {
@@ -147,11 +134,10 @@ impl Scheduler {
         let align = align_of::<B>().max(64);
         let address = (top as usize - size_of::<B>()) & !(align - 1);
         let block = top.wrapping_sub(top as usize - address);
-        let limit = stack.limit().as_ptr();
         // SAFETY: the block takes little more than a quarter of the stack (its parts were boxed
         // otherwise), is aligned for its types and for a frame below it, and the stack stays until
         // `free`.
-        let context = unsafe { arch::prepare(block, limit, main, block) };
+        let context = unsafe { arch::prepare(block, || stack.limit().as_ptr(), main, block) };
         let home = Home { private: stack.into_raw() };
         // SAFETY: inside the stack, so not null.
         Ok((unsafe { NonNull::new_unchecked(block.cast()) }, home, context, cancel))

@@ -25,7 +25,7 @@ use crate::arch::{Context, Entry};
 use crate::stack::Slab;
 use crate::timer::Timer;
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -164,7 +164,7 @@ pub(crate) struct Task {
     /// Whether a handle will take the result.
     pub(crate) has_handle: Cell<bool>,
     pub(crate) home: Cell<Home>,
-    pub(crate) timer: std::cell::UnsafeCell<Timer>,
+    pub(crate) timer: UnsafeCell<Timer>,
     pub(crate) waiter: Waiter,
     /// The tasks that wait for this one to end.
     pub(crate) joiners: Chain,
@@ -178,6 +178,42 @@ const _: () = assert!(size_of::<Task>() <= 128);
 const _: () = assert!(offset_of!(Task, timer) == 64);
 
 impl Task {
+    /// Makes the block of a task that is ready to start.
+    ///
+    /// Field by field, because a whole task that is copied to its place is read in other pieces
+    /// than it was written in, and the processor then waits for the writes to reach the cache.
+    ///
+    /// # Safety
+    /// `place` is writable and aligned for a task.
+    #[inline(always)]
+    pub(crate) unsafe fn init(
+        place: *mut Task,
+        scheduler: *const Scheduler,
+        vtable: &'static TaskVtable,
+        (id, slot): (u64, u32),
+        (context, home, flags): (Context, Home, u8),
+    ) {
+        // SAFETY: as the caller says; each field is written, so that it is a task in the end.
+        unsafe {
+            (&raw mut (*place).context).write(Cell::new(context));
+            (&raw mut (*place).scheduler).write(scheduler);
+            (&raw mut (*place).vtable).write(vtable);
+            (&raw mut (*place).id).write(id);
+            (&raw mut (*place).slot).write(slot);
+            (&raw mut (*place).errno).write(Cell::new(0));
+            (&raw mut (*place).state).write(Cell::new(State::Ready));
+            (&raw mut (*place).flags).write(Cell::new(flags));
+            (&raw mut (*place).woken).write(Cell::new(Woken::Ready));
+            (&raw mut (*place).kind).write(Cell::new(WaitKind::None));
+            (&raw mut (*place).has_handle).write(Cell::new(true));
+            (&raw mut (*place).home).write(Cell::new(home));
+            (&raw mut (*place).timer).write(UnsafeCell::new(Timer::new()));
+            (&raw mut (*place).waiter).write(Waiter::of_task());
+            (&raw mut (*place).joiners).write(Chain::new());
+            (&raw mut (*place).extra).write(Cell::new(std::ptr::null_mut()));
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0

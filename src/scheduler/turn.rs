@@ -28,8 +28,9 @@ impl Scheduler {
         let stack = &self.loop_stack;
         let argument = (&raw const *self).cast_mut().cast();
         // SAFETY: the stack is the scheduler's own and lives as long as it does.
-        let context =
-            unsafe { arch::prepare(stack.top().as_ptr(), stack.limit().as_ptr(), main, argument) };
+        let context = unsafe {
+            arch::prepare(stack.top().as_ptr(), || stack.limit().as_ptr(), main, argument)
+        };
         self.loop_context.set(context);
     }
 

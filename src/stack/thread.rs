@@ -1,6 +1,10 @@
 //! The thread's own pool.
+//!
+//! Every coroutine's life begins and ends with it, so that its place is kept in a variable without
+//! a destructor: reading one that has a destructor means asking first whether the thread is ending.
 
-use std::cell::RefCell;
+use std::cell::{Cell, UnsafeCell};
+use std::ptr;
 
 use super::config::StackConfig;
 use super::overflow;
@@ -8,7 +12,33 @@ use super::pool::StackPool;
 
 thread_local! {
     /// Made on first use. Stacks that are still live when the thread ends keep their slabs.
-    static POOL: RefCell<Option<StackPool>> = const { RefCell::new(None) };
+    static POOL: Place = const { Place(UnsafeCell::new(None)) };
+
+    /// Where the pool is while nobody uses it: null before it is made and after its end, [`BUSY`]
+    /// while somebody uses it.
+    static IDLE: Cell<*mut StackPool> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// No pool's address.
+const BUSY: *mut StackPool = ptr::without_provenance_mut(1);
+
+/// What the pool lies in.
+struct Place(UnsafeCell<Option<StackPool>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        IDLE.set(ptr::null_mut());
+    }
+}
+
+/// Somebody's use of the pool.
+struct Use(*mut StackPool);
+
+impl Drop for Use {
+    #[inline]
+    fn drop(&mut self) {
+        IDLE.set(self.0);
+    }
 }
 
 /// Calls `f` with the thread's own pool.
@@ -21,25 +51,50 @@ thread_local! {
 /// If `f` calls it again.
 #[inline]
 pub(crate) fn with_pool<R>(f: impl FnOnce(&mut StackPool) -> R) -> R {
-    let mut f = Some(f);
-    let with_own = POOL.try_with(|pool| {
-        let f = f.take().expect("called once");
-        f(pool.borrow_mut().get_or_insert_with(|| {
-            overflow::prepare_thread();
-            StackPool::new(StackConfig::default())
-        }))
-    });
-    match (with_own, f) {
-        (Ok(result), _) => result,
-        (Err(_), Some(f)) => f(&mut StackPool::new(StackConfig::default())),
-        (Err(_), None) => unreachable!("a function that was called gave a result"),
+    let mut idle = IDLE.replace(BUSY);
+    if idle.is_null() || idle == BUSY {
+        idle = make(idle);
     }
+    if idle.is_null() {
+        return with_pool_of_the_moment(f);
+    }
+    let pool = Use(idle);
+    // SAFETY: the pool is in its place until the thread ends, and nobody else has a reference to
+    // it, because whoever uses it has found it idle, and it is not until `pool` is dropped.
+    f(unsafe { &mut *pool.0 })
+}
+
+#[cold]
+#[inline(never)]
+fn with_pool_of_the_moment<R>(f: impl FnOnce(&mut StackPool) -> R) -> R {
+    IDLE.set(ptr::null_mut());
+    f(&mut StackPool::new(StackConfig::default()))
+}
+
+/// Makes the thread's pool, of which there was `before`, and tells where it is; null if the thread
+/// is ending.
+#[cold]
+fn make(before: *mut StackPool) -> *mut StackPool {
+    assert!(before != BUSY, "a thread's pool of stacks is used inside its own use");
+    IDLE.set(ptr::null_mut());
+    overflow::prepare_thread();
+    let made = POOL.try_with(|place| {
+        // SAFETY: nobody uses the pool, and none is there yet.
+        let pool = unsafe { &mut *place.0.get() };
+        ptr::from_mut(pool.insert(StackPool::new(StackConfig::default())))
+    });
+    made.unwrap_or(ptr::null_mut())
 }
 
 /// Replaces the thread's pool by an empty one with this configuration. Stacks of the old one stay
 /// valid until they are given back or dropped; they are not reused.
 pub(crate) fn set_pool_config(config: StackConfig) {
     overflow::prepare_thread();
+    assert!(IDLE.get() != BUSY, "a thread's pool of stacks is replaced inside its own use");
     // An error means that the thread is ending: whatever pool it gets now is temporary.
-    let _ = POOL.try_with(|pool| *pool.borrow_mut() = Some(StackPool::new(config)));
+    let _ = POOL.try_with(|place| {
+        // SAFETY: nobody uses the pool.
+        let pool = unsafe { &mut *place.0.get() };
+        IDLE.set(pool.insert(StackPool::new(config)));
+    });
 }
