@@ -97,7 +97,8 @@ impl Builder {
     }
 
     /// Sets how much resident memory the unused stacks of one size may hold for reuse, per worker,
-    /// in bytes. Default: 64 MiB.
+    /// in bytes. What they hold above it goes back to the system when it has not been used for the
+    /// time set by [`stack_decay`](Self::stack_decay). Default: 64 MiB.
     ///
     /// ```
     /// let runtime = cove::Builder::new().stack_watermark_bytes(1 << 20).build()?;
@@ -106,6 +107,23 @@ impl Builder {
     /// ```
     pub fn stack_watermark_bytes(mut self, watermark_bytes: usize) -> Builder {
         self.stacks.get_or_insert_default().watermark_bytes = watermark_bytes;
+        self
+    }
+
+    /// Sets how long unused stacks may hold more memory than
+    /// [`stack_watermark_bytes`](Self::stack_watermark_bytes): a crowd that comes again within this
+    /// time finds its stacks as it left them. Zero gives memory back at once, a few stacks at a
+    /// time, which costs more processor time. Default: 10 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let runtime = cove::Builder::new().stack_decay(Duration::from_millis(100)).build()?;
+    /// runtime.run(|| (0..1000).for_each(|_| drop(cove::spawn(|| ()))));
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn stack_decay(mut self, time: Duration) -> Builder {
+        let decay_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.stacks.get_or_insert_default().decay_ns = decay_ns;
         self
     }
 

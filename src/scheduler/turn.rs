@@ -185,12 +185,19 @@ impl Scheduler {
         self.sleep_in_crew(|| self.wait_for_events())
     }
 
+    /// Sleeps; also until memory of stacks that nobody needs any longer is due to go back.
     fn wait_for_events(&self) {
-        let timeout_ns = self
-            .next_expiry_ns()
-            .map(|expiry_ns| expiry_ns.saturating_sub(sys::clock::monotonic_ns()));
+        let trim_due_ns = stack::with_pool(|pool| pool.trim_due_ns());
+        let timeout_ns = [self.next_expiry_ns(), trim_due_ns]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|due_ns| due_ns.saturating_sub(sys::clock::monotonic_ns()));
         count(&self.counters.sleeps);
         self.poll(timeout_ns);
+        if trim_due_ns.is_some() {
+            stack::with_pool(|pool| pool.trim_due());
+        }
     }
 
     /// Gives back the memory of a task that ended without a handle.

@@ -8,6 +8,12 @@
 //!
 //! A trim moves the border between cold and hot to the right; taking moves it to the left when the
 //! hot ones are used up. So trimming always finds the stacks that lay idle longest, in one piece.
+//!
+//! To give one stack's pages back costs more than to run a coroutine on it, and those of many
+//! neighbours cost little more than those of one. So a pool that holds more than it may does not
+//! trim at once: a *decay* begins, and at its end those go that nobody has taken meanwhile. A
+//! million coroutines that end in any order give all their pages back in a few large pieces, and
+//! a crowd that comes again within the time finds its stacks warm.
 
 use std::io;
 use std::ptr::NonNull;
@@ -15,8 +21,7 @@ use std::ptr::NonNull;
 use super::config::StackConfig;
 use super::error::StackError;
 use super::slab::{RawStack, Slab};
-use crate::sys::mmap;
-use crate::sys::page_size;
+use crate::sys::{clock, mmap, page_size};
 
 /// The first slab of a class is this large, and each one twice as large as the one before it.
 pub(super) const SLAB_BYTES_FIRST: usize = 8 << 20;
@@ -46,6 +51,11 @@ pub(super) struct Class {
     slots: usize,
     /// When this many more stacks were given back, the memory held is estimated anew.
     gives_until_estimate: usize,
+    /// When the present decay ends.
+    decay_ends_ns: Option<u64>,
+    /// The fewest free stacks since the decay began: so many, from the start of `free` on, have not
+    /// been used. Not below `cold`.
+    unused: usize,
 }
 
 impl Class {
@@ -57,6 +67,8 @@ impl Class {
             cold: 0,
             slots: 0,
             gives_until_estimate: 0,
+            decay_ends_ns: None,
+            unused: 0,
         };
         class.gives_until_estimate = class.gives_to_reach(0, config.watermark_bytes);
         class
@@ -70,11 +82,14 @@ impl Class {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<RawStack> {
         let raw = self.free.pop()?;
-        if self.free.len() < self.cold {
-            self.cold = self.free.len();
-            // SAFETY: the slabs of free stacks are those of this class, which live.
-            let cold = unsafe { &raw.0.as_ref().cold };
-            cold.set(cold.get() - 1);
+        if self.free.len() < self.unused {
+            self.unused = self.free.len();
+            if self.unused < self.cold {
+                self.cold = self.unused;
+                // SAFETY: the slabs of free stacks are those of this class, which live.
+                let cold = unsafe { &raw.0.as_ref().cold };
+                cold.set(cold.get() - 1);
+            }
         }
         Some(raw)
     }
@@ -149,24 +164,79 @@ impl Class {
         (watermark.saturating_sub(held) / self.stack_bytes).max(least).max(1)
     }
 
-    /// Trims to half of the watermark if the free stacks hold more than it.
+    /// Looks whether the free stacks hold more than the watermark; then a decay begins, or ends
+    /// with a trim.
     #[cold]
     fn estimate_and_trim(&mut self, config: &StackConfig) -> bool {
         let watermark = config.watermark_bytes;
         let hot = &self.free[self.cold..];
-        let mut held = hot.len() * self.stack_bytes;
-        let mut done = true;
-        if held > watermark {
-            let each = mean_resident_bytes(hot);
-            held = hot.len() * each;
-            if held > watermark {
-                let keep = watermark / 2 / each;
-                done = self.trim_to(keep);
-                held = keep * each;
-            }
+        let held_at_most = hot.len() * self.stack_bytes;
+        if held_at_most <= watermark {
+            self.settle(held_at_most, watermark);
+            return true;
         }
+        let each = mean_resident_bytes(hot);
+        if hot.len() * each <= watermark {
+            self.settle(hot.len() * each, watermark);
+            return true;
+        }
+        // One that is larger than the watermark is no use to anybody.
+        let decay_ns = if each > watermark { 0 } else { config.decay_ns };
+        self.decay(each, watermark, decay_ns)
+    }
+
+    /// The free stacks hold no more than they may.
+    fn settle(&mut self, held: usize, watermark: usize) {
+        self.decay_ends_ns = None;
+        self.unused = self.cold;
         self.gives_until_estimate = self.gives_to_reach(held, watermark);
+    }
+
+    /// They hold more, `each` so many bytes.
+    fn decay(&mut self, each: usize, watermark: usize, decay_ns: u64) -> bool {
+        let now_ns = clock::monotonic_ns();
+        let ends_ns = match self.decay_ends_ns {
+            _ if decay_ns == 0 => {
+                self.unused = self.free.len();
+                now_ns
+            }
+            Some(ends_ns) => ends_ns,
+            None => {
+                self.begin_decay(now_ns.saturating_add(decay_ns));
+                return true;
+            }
+        };
+        self.gives_until_estimate = GIVES_BETWEEN_ESTIMATES_MIN;
+        if now_ns < ends_ns {
+            return true;
+        }
+        let keep = (watermark / 2 / each).max(self.free.len() - self.unused);
+        let done = self.trim_to(keep);
+        let held = (self.free.len() - self.cold) * each;
+        if held > watermark {
+            // Those that have been used, or came, since the decay began.
+            self.begin_decay(now_ns.saturating_add(decay_ns));
+        } else {
+            self.settle(held, watermark);
+        }
         done
+    }
+
+    fn begin_decay(&mut self, ends_ns: u64) {
+        self.unused = self.free.len();
+        self.decay_ends_ns = Some(ends_ns);
+        self.gives_until_estimate = GIVES_BETWEEN_ESTIMATES_MIN;
+    }
+
+    /// When the pages of some free stacks are due to go back, should nobody use them until then.
+    pub(super) fn decay_ends_ns(&self) -> Option<u64> {
+        self.decay_ends_ns
+    }
+
+    /// Gives back what is due. Returns whether the kernel took all the pages.
+    pub(super) fn trim_due(&mut self, config: &StackConfig) -> bool {
+        let due = self.decay_ends_ns.is_some_and(|ends_ns| ends_ns <= clock::monotonic_ns());
+        !due || self.estimate_and_trim(config)
     }
 
     /// Gives back the pages of all free stacks but the `keep` that were used last, and unmaps the
@@ -181,6 +251,7 @@ impl Class {
             cold.set(cold.get() + 1);
         }
         self.cold = border;
+        self.unused = self.unused.max(border);
         let warm_from = border - batch.len();
         self.unmap_idle_slabs(warm_from)
     }
@@ -206,7 +277,9 @@ impl Class {
         // Only idle, cold slabs are doomed, and the stacks of those are all before the border.
         let before = self.free.len();
         self.free.retain(|raw| !is_doomed(raw));
-        self.cold -= before - self.free.len();
+        let gone = before - self.free.len();
+        self.cold -= gone;
+        self.unused -= gone;
         self.slabs.retain(|slab| {
             // SAFETY: the slabs of this class live.
             let (doomed, slots) = unsafe { (slab.as_ref().doomed.get(), slab.as_ref().slots()) };

@@ -47,9 +47,12 @@ pub(crate) struct StackConfig {
     /// The kind of guard to begin with. `None` takes the best that this kernel has. The environment
     /// variable `COVE_GUARD` (`install`, `protect` or `canary`) overrides it. Default: `None`.
     pub(crate) guard: Option<Guard>,
-    /// How much resident memory the free stacks of one size may hold, in bytes. Above it the pool
-    /// gives pages back until half of it is left. Default: 64 MiB.
+    /// How much resident memory the free stacks of one size may hold for good, in bytes. Default:
+    /// 64 MiB.
     pub(crate) watermark_bytes: usize,
+    /// How long they may hold more, in nanoseconds: what was not used for this long goes back until
+    /// half of the watermark is left. Default: 10 s.
+    pub(crate) decay_ns: u64,
     /// Whether tops of stacks are spread over the sets of the cache. Default: `true`.
     pub(crate) colour: bool,
 }
@@ -60,6 +63,7 @@ impl Default for StackConfig {
             default_bytes: DEFAULT_BYTES,
             guard: None,
             watermark_bytes: 64 << 20,
+            decay_ns: 10_000_000_000,
             colour: true,
         }
     }

@@ -26,8 +26,8 @@
 //! * **Reuse** is last in, first out for each size, because the stack that was used last is the one
 //!   whose pages are resident and cached. Taking a pooled stack makes no system call.
 //! * **Trimming**: when the free stacks of one size hold more resident memory than a watermark, the
-//!   pages of those that lay idle longest go back to the kernel in one batch, neighbours in one
-//!   call.
+//!   pages of those that nobody has used for some seconds go back to the kernel in one batch,
+//!   neighbours in one call.
 //! * **Colouring**: the slots are a whole number of pages apart, so without it the hottest frames
 //!   of all coroutines would meet in a few sets of the first-level cache.
 //! * **Ownership**: a pool belongs to its thread and so does each stack. A slab counts its live

@@ -126,6 +126,20 @@ impl StackPool {
         }
     }
 
+    /// When [`trim_due`](Self::trim_due) will have something to do, if nobody uses what is free.
+    pub(crate) fn trim_due_ns(&self) -> Option<u64> {
+        self.classes.iter().filter_map(Class::decay_ends_ns).min()
+    }
+
+    /// Gives back the pages of stacks that have lain idle for as long as they may.
+    pub(crate) fn trim_due(&mut self) {
+        for class in &mut self.classes {
+            if !class.trim_due(&self.config) {
+                self.trim_failures += 1;
+            }
+        }
+    }
+
     /// What the pool holds and has done. Takes time in proportion to the slabs.
     pub(crate) fn stats(&self) -> StackStats {
         let mut stats = StackStats {

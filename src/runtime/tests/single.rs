@@ -147,6 +147,23 @@ fn settings_of_stacks_reach_every_coroutine() {
 }
 
 #[test]
+fn idle_runtime_gives_the_memory_of_stacks_back_in_time() {
+    // Goal: no give is needed for it, and a runtime that only sleeps wakes up for it. Method: a
+    // crowd's stacks hold more than they may; then one coroutine sleeps.
+    let due_ns = || crate::stack::with_pool(|pool| pool.trim_due_ns());
+    let time = std::time::Duration::from_millis(20);
+    let builder = Builder::new().stack_watermark_bytes(1 << 20).stack_decay(time);
+    builder.build().expect("a runtime").run(|| {
+        let crowd: Vec<_> = (0..2000).map(|_| crate::spawn(crate::task::yield_now)).collect();
+        crowd.into_iter().for_each(|one| one.join().expect("no panic"));
+        assert!(due_ns().is_some());
+        while due_ns().is_some() {
+            crate::time::sleep(time);
+        }
+    });
+}
+
+#[test]
 fn dropping_a_runtime_while_the_thread_panics_unwinds_its_coroutines() {
     // Goal: no hang and no leak, though `thread::panicking` is true all the while. Method: a parked
     // coroutine, a scope with children, and a destructor that waits; then a panic.

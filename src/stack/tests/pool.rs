@@ -121,10 +121,11 @@ fn trimming_returns_memory_and_keeps_guards() {
 #[cfg_attr(cove_asan, ignore = "AddressSanitizer's own notes count as memory")]
 fn free_stacks_hold_no_more_than_the_watermark() {
     // Goal: the pool trims by itself, and keeps the warm ones. Method: a child with a watermark of
-    // 8 MiB gives 40 MiB back, then takes what was given back last.
+    // 8 MiB and no decay gives 40 MiB back, then takes what was given back last.
     if in_child() {
-        let mut pool =
-            StackPool::new(StackConfig { watermark_bytes: 8 << 20, ..StackConfig::default() });
+        let config =
+            StackConfig { watermark_bytes: 8 << 20, decay_ns: 0, ..StackConfig::default() };
+        let mut pool = StackPool::new(config);
         let before = status_bytes("RssAnon");
         let mut stacks = take_touched(&mut pool, 10_000);
         let keep = stacks.pop().expect("a stack");
@@ -140,6 +141,49 @@ fn free_stacks_hold_no_more_than_the_watermark() {
         return;
     }
     assert_passed(&child("pool::free_stacks_hold_no_more_than_the_watermark", None, ""));
+}
+
+#[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer's own notes count as memory")]
+fn what_nobody_used_goes_back_when_its_time_is_over() {
+    // Goal: no trim while a crowd may come again; then only of what did not come again. Method: a
+    // child with a decay of 50 ms gives 40 MiB back, uses a quarter of it, and lets the time pass.
+    if in_child() {
+        let decay_ns = 50_000_000;
+        let config = StackConfig { watermark_bytes: 8 << 20, decay_ns, ..StackConfig::default() };
+        let mut pool = StackPool::new(config);
+        let before = status_bytes("RssAnon");
+        let held = || (status_bytes("RssAnon") - before) >> 20;
+        let give = |pool: &mut StackPool, stacks: Vec<Stack>| {
+            stacks.into_iter().for_each(|stack| pool.give(stack));
+        };
+        let now_ns = crate::sys::clock::monotonic_ns;
+        let wait_until_due = |pool: &StackPool| {
+            let due_ns = pool.trim_due_ns().expect("a decay");
+            while now_ns() < due_ns {
+                std::hint::spin_loop();
+            }
+        };
+        let begin_ns = now_ns();
+        let stacks = take_touched(&mut pool, 10_000);
+        give(&mut pool, stacks);
+        assert!(pool.trim_due_ns() >= Some(begin_ns + decay_ns));
+        assert!(held() >= 39 || now_ns() >= begin_ns + decay_ns, "{}", held());
+        // The first decay began before all were back; now one begins with all.
+        wait_until_due(&pool);
+        pool.trim_due();
+        let again = take_touched(&mut pool, 2_500);
+        give(&mut pool, again);
+        wait_until_due(&pool);
+        pool.trim_due();
+        assert!((9..=12).contains(&held()), "{} MiB of those used again", held());
+        wait_until_due(&pool);
+        pool.trim_due();
+        assert!((3..=6).contains(&held()) && pool.trim_due_ns().is_none(), "{}", held());
+        return;
+    }
+    let child = child("pool::what_nobody_used_goes_back_when_its_time_is_over", None, "");
+    assert_passed(&child);
 }
 
 #[test]
