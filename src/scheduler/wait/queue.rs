@@ -75,7 +75,7 @@ impl WaitQueue {
     }
 
     /// As `wake_one`, but leaves to the caller what may be done when the lock is open; and leaves
-    /// `answer` in place of the token, for [`wait_for_answer`].
+    /// `answer` in place of the token, for [`wait_for_answer`](super::wait_for_answer).
     #[inline]
     pub(crate) fn notify_one_with(&mut self, answer: u32) -> Option<Wakeup> {
         let claimed = self.claim()?;
