@@ -264,7 +264,8 @@ impl Scheduler {
             if (*wheel).len() == 0 {
                 return;
             }
-            (*wheel).advance(sys::clock::monotonic_ns());
+            let now_ns = sys::clock::monotonic_ns();
+            (*wheel).advance(now_ns);
             while room > 0 {
                 // First all blocks of a batch are asked for, then they are looked at.
                 let mut batch: [MaybeUninit<&Task>; FIRE_BATCH] =
@@ -282,6 +283,7 @@ impl Scheduler {
                 }
                 let total = &self.counters.timers_fired;
                 total.set(total.get() + due as u64);
+                self.pace.note(now_ns, due as u32);
                 room = if due == FIRE_BATCH { room - due } else { 0 };
             }
         }

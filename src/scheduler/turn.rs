@@ -21,6 +21,50 @@ use super::{Scheduler, count, wait};
 use crate::arch;
 use crate::stack;
 use crate::sys;
+use std::cell::Cell;
+
+/// The time over which timers are counted.
+const PACE_WINDOW_NS: u64 = 1_000_000;
+
+/// So many timers in a window are a crowd.
+const CROWD: u32 = 64;
+
+/// How much longer a sleep may last while a crowd of timers fires.
+const SLACK_NS: u64 = 250_000;
+
+/// How fast timers fire. A sleep and a wake-up take the thread some microseconds; when timers come
+/// by the thousand in each millisecond, sleeping until the next one, again and again, takes longer
+/// than what they do. So then they are waited for by the quarter of a millisecond.
+#[derive(Default)]
+pub(super) struct Pace {
+    window_ns: Cell<u64>,
+    /// Timers in the present window, and in the one before it.
+    fired: Cell<(u32, u32)>,
+}
+
+impl Pace {
+    /// Counts timers that have fired.
+    pub(super) fn note(&self, now_ns: u64, timers: u32) {
+        self.turn_to(now_ns);
+        let (present, before) = self.fired.get();
+        self.fired.set((present.saturating_add(timers), before));
+    }
+
+    fn turn_to(&self, now_ns: u64) {
+        let windows = now_ns.saturating_sub(self.window_ns.get()) / PACE_WINDOW_NS;
+        if windows > 0 {
+            self.window_ns.set(now_ns);
+            self.fired.set((0, if windows == 1 { self.fired.get().0 } else { 0 }));
+        }
+    }
+
+    /// How much longer than until the next timer a sleep may last.
+    fn slack_ns(&self, now_ns: u64) -> u64 {
+        self.turn_to(now_ns);
+        let (present, before) = self.fired.get();
+        if present.max(before) >= CROWD { SLACK_NS } else { 0 }
+    }
+}
 
 impl Scheduler {
     /// Lays out the loop's context.
@@ -188,11 +232,12 @@ impl Scheduler {
     /// Sleeps; also until memory of stacks that nobody needs any longer is due to go back.
     fn wait_for_events(&self) {
         let trim_due_ns = stack::with_pool(|pool| pool.trim_due_ns());
-        let timeout_ns = [self.next_expiry_ns(), trim_due_ns]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|due_ns| due_ns.saturating_sub(sys::clock::monotonic_ns()));
+        let expiry_ns = self.next_expiry_ns();
+        let timeout_ns = [expiry_ns, trim_due_ns].into_iter().flatten().min().map(|due_ns| {
+            let now_ns = sys::clock::monotonic_ns();
+            let slack_ns = self.pace.slack_ns(now_ns);
+            due_ns.saturating_add(slack_ns).saturating_sub(now_ns)
+        });
         count(&self.counters.sleeps);
         self.poll(timeout_ns);
         if trim_due_ns.is_some() {
@@ -234,5 +279,26 @@ unsafe extern "C" fn main(scheduler: *mut u8, _value: arch::Value) -> ! {
         if is_watched {
             scheduler.check_canary(task);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crowds_get_slack_and_few_timers_none() {
+        // Goal: slack begins with a crowd, and ends when a whole window has passed without one.
+        // Method: counts and times around the borders.
+        let pace = Pace::default();
+        let start_ns = 10 * PACE_WINDOW_NS;
+        pace.note(start_ns, CROWD - 1);
+        assert_eq!(pace.slack_ns(start_ns), 0);
+        pace.note(start_ns + 1, 1);
+        assert_eq!(pace.slack_ns(start_ns + 1), SLACK_NS);
+        assert_eq!(pace.slack_ns(start_ns + PACE_WINDOW_NS), SLACK_NS);
+        assert_eq!(pace.slack_ns(start_ns + 2 * PACE_WINDOW_NS), 0);
+        pace.note(start_ns + 3 * PACE_WINDOW_NS, CROWD);
+        assert_eq!(pace.slack_ns(start_ns + 5 * PACE_WINDOW_NS), 0);
     }
 }
