@@ -219,3 +219,61 @@ fn metrics_count_what_happens() {
     });
     assert_eq!(cove::metrics().spawned, 0);
 }
+
+/// Code of the C compiler's whose frame no simple rule finds: aligned locals, and a size that is
+/// known at run time only.
+const CALLS_BACK: &str = "
+    #include <alloca.h>
+    static void use(char *bytes) { __asm__ volatile(\"\" :: \"r\"(bytes) : \"memory\"); }
+    int calls_back(void (*call)(void), int a, int b, int c, int d, int e, int f, int g) {
+        _Alignas(64) char aligned[64];
+        char *sized = alloca(a * 100);
+        use(aligned);
+        use(sized);
+        call();
+        use(aligned);
+        return a + b + c + d + e + f + g;
+    }
+";
+
+type CallsBack = unsafe extern "C" fn(extern "C" fn(), i32, i32, i32, i32, i32, i32, i32) -> i32;
+
+/// Goal: coroutines that wait below functions of C are listed, whatever their frames are like.
+/// Method: a library made of the code above; one waits in what it calls.
+#[test]
+fn dump_goes_through_frames_of_c() {
+    extern "C" fn user_waits() {
+        cove::time::sleep(Duration::from_millis(20));
+    }
+    let folder = std::env::temp_dir().join(format!("cove-dump-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let (source, library) = (folder.join("calls_back.c"), folder.join("calls_back.so"));
+    std::fs::write(&source, CALLS_BACK).expect("room");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let mut command = std::process::Command::new(compiler);
+    command.args(["-O2", "-g", "-shared", "-fPIC", "-o"]).args([&library, &source]);
+    assert!(command.status().expect("a C compiler").success());
+    let path = std::ffi::CString::new(library.to_string_lossy().as_bytes()).expect("a path");
+    // SAFETY: the strings are C strings, the library is the one above, which runs nothing when it
+    // is loaded, and the function there has this type.
+    let calls_back = unsafe {
+        let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
+        assert!(!handle.is_null());
+        let symbol = libc::dlsym(handle, c"calls_back".as_ptr());
+        assert!(!symbol.is_null());
+        std::mem::transmute::<*mut libc::c_void, CallsBack>(symbol)
+    };
+    cove::run(|| {
+        let waiting = task::Builder::new().name("below C").spawn(move || {
+            // SAFETY: it calls back and adds up.
+            unsafe { calls_back(user_waits, 1, 2, 3, 4, 5, 6, 7) }
+        });
+        let waiting = waiting.expect("a coroutine");
+        task::yield_now();
+        let dump = task::dump();
+        assert_eq!(waiting.join().expect("no panic"), 28);
+        let found = find(&dump, "below C");
+        assert!(shows(found, "user_waits") && shows(found, "calls_back"), "{dump}");
+    });
+    std::fs::remove_dir_all(&folder).expect("removed");
+}

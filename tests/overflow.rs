@@ -68,6 +68,21 @@ fn scenario_named() {
     });
 }
 
+/// Has more locals than the stack has bytes: it is the compiler's probes that meet the guard.
+#[inline(never)]
+fn keep_too_much() -> usize {
+    let mut local = [1_u8; 300 << 10];
+    black_box(&mut local);
+    local.iter().map(|byte| usize::from(*byte)).sum()
+}
+
+fn scenario_of_one_large_frame() {
+    cove::run(|| {
+        let coroutine = cove::task::Builder::new().name("hoarder").spawn(keep_too_much);
+        let _ = coroutine.expect("a coroutine").join();
+    });
+}
+
 fn scenario_inside_a_bare_coroutine() {
     let mut coroutine =
         cove::coroutine::Coroutine::<(), (), u64>::new(|_, ()| recurse_without_end(0));
@@ -189,6 +204,7 @@ fn scenario_of_a_stack_that_is_put_away() {
 
 const SCENARIOS: &[(&str, fn())] = &[
     ("named", scenario_named),
+    ("large_frame", scenario_of_one_large_frame),
     ("bare", scenario_inside_a_bare_coroutine),
     ("bare_within_task", scenario_bare_within_task),
     ("shared", scenario_on_a_shared_stack),
@@ -299,6 +315,18 @@ fn overflow_of_a_thread_is_reported_by_std() {
         assert!(!child.text.contains("cove: stack overflow"), "{}", child.text);
         assert_eq!(child.signal(), Some(libc::SIGABRT), "{}", child.text);
     }
+}
+
+/// Goal: a function with a frame larger than the stack is named as well. Method: an array.
+#[test]
+fn overflow_by_one_large_frame_is_reported() {
+    let child = run("large_frame", &[]);
+    child.expect("cove: stack overflow in coroutine ");
+    child.expect(" 'hoarder': its ");
+    if SHOWS_FRAMES {
+        child.expect("keep_too_much");
+    }
+    assert_eq!(child.signal(), Some(libc::SIGABRT), "{}", child.text);
 }
 
 /// Goal: other faults stay what they are. Method: without and with a handler of the program's.

@@ -3,6 +3,7 @@
 //! What goes to standard error is tested in a child: this very program, run again with the
 //! scenario's name in the environment.
 
+use cove::coroutine::{Coroutine, CoroutineState, Suspender};
 use cove::signal::{SIGUSR1, SIGUSR2, Signal};
 use cove::{Builder, Stall, task};
 use std::hint::black_box;
@@ -60,6 +61,53 @@ fn watchdog_names_the_coroutine_that_does_not_yield() {
         frame.function.as_deref().is_some_and(|name| name.contains("user_computes_until"))
     };
     assert!(!SHOWS_FRAMES || stall.backtrace.iter().any(named), "{stall}");
+}
+
+/// Has a frame of many pages, on entry to which the compiler's loop of probes moves the stack
+/// pointer.
+#[inline(never)]
+fn user_keeps_much(number: usize) -> usize {
+    let mut local = [number; 8000];
+    black_box(&mut local);
+    local[number % local.len()]
+}
+
+/// Goal: wherever a coroutine is interrupted, the report comes and the process stays. Method: for a
+/// while, one that resumes another coroutine all the time and has large frames.
+#[test]
+fn watchdog_may_interrupt_anywhere() {
+    let reports = Arc::new(AtomicU32::new(0));
+    let count = reports.clone();
+    let builder = Builder::new().on_stall(Duration::from_millis(1), move |stall| {
+        assert!(!SHOWS_FRAMES || !stall.to_string().is_empty());
+        count.fetch_add(1, Ordering::Release);
+    });
+    builder.build().expect("a runtime").run(|| {
+        cove::spawn(move || {
+            let mut squares = Coroutine::new(|suspender: &Suspender<usize, usize>, mut number| {
+                loop {
+                    number = suspender.suspend(black_box(number * number));
+                }
+            });
+            let (since, mut sum) = (Instant::now(), 0_usize);
+            while reports.load(Ordering::Acquire) < 30 {
+                for number in 0..if cfg!(debug_assertions) { 5_000 } else { 500_000 } {
+                    let CoroutineState::<_, ()>::Yielded(square) = squares.resume(number) else {
+                        unreachable!("it never ends");
+                    };
+                    sum = sum.wrapping_add(square);
+                    if number % 64 == 0 {
+                        sum = sum.wrapping_add(user_keeps_much(number));
+                    }
+                }
+                cove::task::yield_now();
+                assert!(since.elapsed() < PATIENCE, "only {reports:?} reports");
+            }
+            black_box(sum);
+        })
+        .join()
+        .expect("no panic");
+    });
 }
 
 /// Goal: one report for each stall, not one for each look, and another one for the next stall.

@@ -26,3 +26,6 @@
     brk #0x1
     .cfi_restore_state
 3:
+    .pushsection cove_switches, "aR", %progbits
+    .long 2b - ., 3b - .
+    .popsection

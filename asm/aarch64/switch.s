@@ -13,6 +13,7 @@
     //
     // Every other register is declared lost by the caller of this text, so the
     // compiler spills exactly those that are live.
+6:
     adr x3, 2f
     stp x19, x29, [sp, #-32]!
     str x3, [sp, #16]
@@ -23,3 +24,7 @@
     br x3
 2:
     ldp x19, x29, [sp], #32
+7:
+    .pushsection cove_switches, "aR", %progbits
+    .long 6b - ., 7b - .
+    .popsection

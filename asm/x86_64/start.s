@@ -31,3 +31,6 @@
     ud2
     .cfi_restore_state
 3:
+    .pushsection cove_switches, "aR", %progbits
+    .long 2b - ., 3b - .
+    .popsection

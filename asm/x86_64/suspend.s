@@ -5,6 +5,7 @@
     //
     // It leaves by a return, which matches the call in resume.s, and is entered as any
     // context is (see switch.s).
+6:
     push rbx
     push rbp
     lea rax, [rip + 2f]
@@ -17,3 +18,7 @@
     lea rsp, [rsi + 8]
     pop rbp
     pop rbx
+7:
+    .pushsection cove_switches, "aR", %progbits
+    .long 6b - ., 7b - .
+    .popsection

@@ -17,6 +17,7 @@
     // Whoever arrives finishes the work of whoever left: at the pc, rsp is still the
     // stack that was left, and rdi and rsi are as the leaving side set them.  So one
     // instruction, which in resume.s is a call, pushes a pc and goes to another.
+6:
     push rbx
     push rbp
     lea rax, [rip + 2f]
@@ -27,3 +28,7 @@
     lea rsp, [rsi + 8]
     pop rbp
     pop rbx
+7:
+    .pushsection cove_switches, "aR", %progbits
+    .long 6b - ., 7b - .
+    .popsection

@@ -205,49 +205,6 @@ pub(crate) unsafe fn unwind_from(
     }
 }
 
-/// Makes the context of code that is suspended just before `pc`, on a stack that begins at `base`
-/// and has nothing on it yet; it can be unwound from, and must not be entered.
-///
-/// # Safety
-/// `base` is aligned to a word, and some words above it are writable.
-pub(crate) unsafe fn imitate(pc: usize, base: *mut u8) -> Context {
-    // A frame that is found through one of these registers is looked for above the frame too.
-    let above = base.addr() + size_of::<SavedFrame>();
-    let frame = SavedFrame { x19: above, x29: above, pc, padding: 0 };
-    // SAFETY: the caller gives the place.
-    unsafe { base.cast::<SavedFrame>().write(frame) };
-    Context(base)
-}
-
-/// As [`imitate`], for code that has not saved its return address (x30): in the manner of a signal
-/// that interrupted it, with no return address at all. An unwinder that was told `pc` as a return
-/// address would find that very address again, without end.
-///
-/// # Safety
-/// As [`imitate`], for some KiB.
-pub(crate) unsafe fn imitate_interrupted(pc: usize, base: *mut u8) -> Option<Context> {
-    /// What unwinders recognise a signal's frame by: `mov x8, #139 (rt_sigreturn); svc #0`.
-    static RETURN_FROM_SIGNAL: [u32; 2] = [0xd280_1168, 0xd400_0001];
-
-    /// linux/arch/arm64/kernel/signal.c, `struct rt_sigframe`.
-    #[repr(C)]
-    struct SignalFrame {
-        info: libc::siginfo_t,
-        context: libc::ucontext_t,
-    }
-
-    // SAFETY: the caller gives the place. All fields are integers, for which zeroes are valid.
-    unsafe {
-        let context = imitate((&raw const RETURN_FROM_SIGNAL).addr(), base);
-        let frame = base.add(size_of::<SavedFrame>()).cast::<SignalFrame>();
-        frame.write_bytes(0, 1);
-        let registers = &raw mut (*frame).context.uc_mcontext;
-        (*registers).pc = pc as u64;
-        (*registers).sp = frame.add(1).addr() as u64;
-        Some(context)
-    }
-}
-
 /// Where the suspended `context` goes on.
 ///
 /// # Safety

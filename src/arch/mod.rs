@@ -50,7 +50,7 @@ pub(crate) use native::{depth_below, discard, stack_pointer, unwind_from};
 pub(crate) mod backtrace;
 pub(crate) mod symbols;
 
-use native::{imitate, imitate_interrupted, pc};
+use native::pc;
 use std::mem::MaybeUninit;
 
 /// A suspended context. On the hand-written architectures, its stack pointer.

@@ -248,22 +248,6 @@ pub(super) unsafe fn pc(_context: Context) -> usize {
     0
 }
 
-/// Nothing: a context that looks as if it were suspended cannot be made here.
-///
-/// # Safety
-/// None.
-pub(super) unsafe fn imitate(_pc: usize, _base: *mut u8) -> Context {
-    Context::NONE
-}
-
-/// Nothing either.
-///
-/// # Safety
-/// None.
-pub(super) unsafe fn imitate_interrupted(_pc: usize, _base: *mut u8) -> Option<Context> {
-    None
-}
-
 /// An address below all that the suspended `context` uses of its stack.
 ///
 /// Not for the thread's own context.

@@ -198,27 +198,6 @@ pub(crate) unsafe fn unwind_from(
     }
 }
 
-/// Makes the context of code that is suspended just before `pc`, on a stack that begins at `base`
-/// and has nothing on it yet; it can be unwound from, and must not be entered.
-///
-/// # Safety
-/// `base` is aligned to a word, and some words above it are writable.
-pub(crate) unsafe fn imitate(pc: usize, base: *mut u8) -> Context {
-    // A frame that is found through one of these registers is looked for above the frame too.
-    let above = base.addr() + size_of::<SavedFrame>();
-    // SAFETY: the caller gives the place.
-    unsafe { base.cast::<SavedFrame>().write(SavedFrame { pc, rbp: above, rbx: above }) };
-    Context(base)
-}
-
-/// As [`imitate`], where a return address need not be in memory; here it always is.
-///
-/// # Safety
-/// None.
-pub(crate) unsafe fn imitate_interrupted(_pc: usize, _base: *mut u8) -> Option<Context> {
-    None
-}
-
 /// Where the suspended `context` goes on.
 ///
 /// # Safety

@@ -10,8 +10,8 @@
 //! apart from those that never do, such as `epoll_wait` and `nanosleep` (signal(7)).
 //!
 //! The handler unwinds the interrupted stack, which must be in order at that point. It is, but for
-//! the few instructions of a switch; these are excluded by the count of switches, which must be the
-//! one that the question names.
+//! the few instructions of a switch of stacks, by the scheduler or by a bare coroutine. Their texts
+//! are known; whoever is interrupted in one is asked again, a little later.
 
 use crate::arch::backtrace::Addresses;
 use crate::scheduler::Scheduler;
@@ -30,12 +30,17 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 /// The bytes of a name that are kept.
 const NAME_BYTES_MAX: usize = 64;
 
+/// A thread that is interrupted in a switch is asked again, so many times.
+const QUESTIONS_MAX: u32 = 50;
+
 /// More frames are not walked.
 const FRAMES_MAX: usize = 1000;
 
 /// What a thread was seen doing.
 pub(super) struct Sighting {
     pub(super) id: u64,
+    /// It was in a switch, where nothing can be seen.
+    is_between: bool,
     pub(super) is_root: bool,
     name: [u8; NAME_BYTES_MAX],
     name_len: usize,
@@ -45,6 +50,7 @@ pub(super) struct Sighting {
 impl Sighting {
     const NOTHING: Sighting = Sighting {
         id: 0,
+        is_between: false,
         is_root: false,
         name: [0; NAME_BYTES_MAX],
         name_len: 0,
@@ -106,6 +112,17 @@ pub(super) fn install() -> io::Result<()> {
 /// Where the thread is, if it runs a coroutine and has not switched since its count was `switches`.
 pub(super) fn ask(thread_id: i32, switches: u64) -> Option<Sighting> {
     let _asking = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..QUESTIONS_MAX {
+        match ask_once(thread_id, switches) {
+            Some(sighting) if sighting.is_between => {}
+            answer => return answer.filter(|sighting| sighting.id != 0),
+        }
+    }
+    None
+}
+
+/// Asks once; `ASKING` is held. None if there is no answer.
+fn ask_once(thread_id: i32, switches: u64) -> Option<Sighting> {
     SLOT.thread_id.store(thread_id, Ordering::Relaxed);
     SLOT.switches.store(switches, Ordering::Relaxed);
     SLOT.state.store(ASKED, Ordering::Release);
@@ -125,7 +142,7 @@ pub(super) fn ask(thread_id: i32, switches: u64) -> Option<Sighting> {
     // SAFETY: the handler is through, and nobody else asks.
     let sighting = unsafe { std::ptr::replace(SLOT.sighting.get(), Sighting::NOTHING) };
     SLOT.state.store(IDLE, Ordering::Relaxed);
-    (sighting.id != 0).then_some(sighting)
+    Some(sighting)
 }
 
 /// # Safety
@@ -161,13 +178,18 @@ unsafe fn look(sighting: &mut Sighting, context: *const libc::c_void) {
     {
         return;
     }
+    // SAFETY: as the caller says.
+    let interrupted = unsafe { sys::signal::interrupted(context) };
+    if interrupted.as_ref().is_some_and(|at| sys::unwind::is_in_switch(at.pc)) {
+        sighting.is_between = true;
+        return;
+    }
     let task = scheduler.current_task();
     let name = task.extra().and_then(|extra| extra.name.as_deref()).unwrap_or_default();
     sighting.name_len = name.len().min(NAME_BYTES_MAX);
     sighting.name[..sighting.name_len].copy_from_slice(&name.as_bytes()[..sighting.name_len]);
     sighting.is_root = task.stack_bounds().is_none();
-    // SAFETY: as the caller says.
-    if let Some(at) = unsafe { sys::signal::interrupted(context) } {
+    if let Some(at) = interrupted {
         sighting.frames.collect_after(at.pc.wrapping_add(1), FRAMES_MAX);
     }
     sighting.id = task.id;

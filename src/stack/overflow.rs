@@ -209,7 +209,12 @@ fn report(finding: &Finding, address: usize, pc: usize) -> ! {
     match REPORTER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}
         // The reporting itself failed.
-        Err(reporter) if reporter == me => signal::abort(),
+        Err(reporter) if reporter == me => {
+            let mut text = Text::new();
+            let _ = writeln!(text, "      ... the stack cannot be walked any further");
+            text.flush();
+            signal::abort()
+        }
         Err(_) => loop {
             std::thread::yield_now();
         },
@@ -221,6 +226,9 @@ fn report(finding: &Finding, address: usize, pc: usize) -> ! {
         Finding::PutAway(location) => write_put_away(&mut text, &location.stack, address),
     };
     text.flush();
+    // A fault in what follows comes here again, and ends the process as the text says it will end;
+    // one that is blocked would do so without a word. If it stays blocked, so be it.
+    let _ = SIGNALS.iter().fold(SignalMask::empty(), |mask, one| mask.with(*one)).unblock();
     write_frames(pc);
     signal::abort()
 }

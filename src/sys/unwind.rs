@@ -22,7 +22,6 @@ const URC_NORMAL_STOP: c_int = 4;
 
 unsafe extern "C" {
     fn _Unwind_Backtrace(trace: Trace, argument: *mut c_void) -> c_int;
-    fn _Unwind_FindEnclosingFunction(pc: *mut c_void) -> *mut c_void;
     fn _Unwind_GetIPInfo(context: *mut UnwindContext, is_exact: *mut c_int) -> usize;
 }
 
@@ -57,18 +56,6 @@ pub(crate) fn each_frame<F: FnMut(usize) -> ControlFlow<()>>(mut look: F) {
     let _ = unsafe { _Unwind_Backtrace(trace::<F>, (&raw mut look).cast()) };
 }
 
-/// Where the code of the function around `address` begins, by the unwinding tables.
-pub(crate) fn function_start(address: usize) -> Option<usize> {
-    // SAFETY: any address may be asked for.
-    let start = unsafe { _Unwind_FindEnclosingFunction(address as *mut c_void) };
-    (!start.is_null()).then(|| start.addr())
-}
-
-/// Whether `address` lies in the program or in a library that is loaded.
-pub(crate) fn is_in_object(address: usize) -> bool {
-    look_up(address).is_some()
-}
-
 /// The name of the nearest exported symbol at or below `address`, in the same object.
 pub(crate) fn exported_name(address: usize) -> Option<String> {
     let name = look_up(address)?.dli_sname;
@@ -82,6 +69,37 @@ fn look_up(address: usize) -> Option<libc::Dl_info> {
     let is_found = unsafe { libc::dladdr(address as *const c_void, found.as_mut_ptr()) != 0 };
     // SAFETY: the call succeeded, so it filled the fields.
     is_found.then(|| unsafe { found.assume_init() })
+}
+
+/// Whether `pc` lies in the text of a switch of stacks, where the stack pointer and what the tables
+/// say of it do not agree: nobody can be unwound from there. Each copy of such a text (asm/) notes
+/// its two ends, relative to the note, in a section of their own.
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(cove_portable)))]
+pub(crate) fn is_in_switch(pc: usize) -> bool {
+    unsafe extern "C" {
+        /// Defined by the linker, for a section with such a name.
+        #[link_name = "__start_cove_switches"]
+        static NOTES: [i32; 0];
+        #[link_name = "__stop_cove_switches"]
+        static NOTES_END: [i32; 0];
+    }
+    let (mut note, end) = ((&raw const NOTES).cast::<i32>(), (&raw const NOTES_END).cast::<i32>());
+    while note < end {
+        // SAFETY: the section consists of pairs of such numbers.
+        let [from, to] = [note, note.wrapping_add(1)]
+            .map(|at| unsafe { at.addr().wrapping_add_signed(at.read() as isize) });
+        if (from..to).contains(&pc) {
+            return true;
+        }
+        note = note.wrapping_add(2);
+    }
+    false
+}
+
+/// As above; here no switch is ours.
+#[cfg(any(cove_portable, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+pub(crate) fn is_in_switch(_pc: usize) -> bool {
+    false
 }
 
 #[cfg(test)]
