@@ -79,6 +79,7 @@ fn idle_stacks_of_another_size_make_room() {
 }
 
 #[test]
+#[cfg_attr(cove_asan, ignore = "AddressSanitizer ends the process when mappings run out")]
 fn mapping_limit_is_named() {
     // Goal: vm.max_map_count is met by an error that names it. Method: a child maps the same page
     // of a file, which cannot merge, until the kernel makes no more mappings; then it wants a
