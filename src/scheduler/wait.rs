@@ -109,6 +109,17 @@ pub(crate) enum Waited {
     TimedOut,
 }
 
+/// What a wait is like.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    /// What for.
+    pub(crate) kind: WaitKind,
+    /// What the waiter tells its notifier.
+    pub(crate) token: u32,
+    /// Until when, or [`NEVER`].
+    pub(crate) deadline_ns: u64,
+}
+
 /// Waits in a queue of the state behind `lock`, which `guard` holds and which is opened first.
 ///
 /// On a thread that runs no scheduler the thread itself waits. Unwinds when the task is cancelled
@@ -136,10 +147,25 @@ pub(crate) fn wait_for_answer<L: Lock>(
     token: u32,
     deadline_ns: u64,
 ) -> (Waited, u32) {
+    wait_or_leave(lock, guard, queue, Terms { kind, token, deadline_ns }, |_| ())
+}
+
+/// As [`wait_for_answer`]. If the wait ends without a notification, `leave` runs before the lock
+/// under which the waiter left its queue opens again: to take back, in one step with the waiter,
+/// what others count on while it waits. Then a wait that fails has had no effect, and one whose
+/// effect somebody has used does not fail.
+#[inline(always)]
+pub(crate) fn wait_or_leave<L: Lock>(
+    lock: &L,
+    guard: L::Guard<'_>,
+    queue: impl Fn(&mut L::State) -> &mut WaitQueue,
+    terms: Terms,
+    leave: impl FnOnce(&mut L::State),
+) -> (Waited, u32) {
     // A closure that the loop drops has no task to park.
     match Scheduler::current().filter(|scheduler| !scheduler.is_in_loop()) {
-        Some(scheduler) => wait_task(scheduler, lock, guard, queue, kind, token, deadline_ns),
-        None => wait_thread(lock, guard, queue, token, deadline_ns),
+        Some(scheduler) => wait_task(scheduler, lock, guard, queue, terms, leave),
+        None => wait_thread(lock, guard, queue, terms, leave),
     }
 }
 
@@ -149,25 +175,25 @@ fn wait_task<L: Lock>(
     lock: &L,
     mut guard: L::Guard<'_>,
     queue: impl Fn(&mut L::State) -> &mut WaitQueue,
-    kind: WaitKind,
-    token: u32,
-    deadline_ns: u64,
+    terms: Terms,
+    leave: impl FnOnce(&mut L::State),
 ) -> (Waited, u32) {
     let waiter = &scheduler.current_task().waiter;
-    waiter.prepare(token);
+    waiter.prepare(terms.token);
     // SAFETY: the waiter lies in the control block, which stays; a task waits for one thing at a
     // time, so it is not linked; and it is unlinked before this function ends.
     unsafe { queue(&mut guard).push(waiter) };
     drop(guard);
     loop {
-        let woken = scheduler.park_here(kind, deadline_ns);
+        let woken = scheduler.park_here(terms.kind, terms.deadline_ns);
         if waiter.is_notified() {
             return (Waited::Notified, waiter.token.get());
         }
         if woken == Woken::Ready {
             continue;
         }
-        return (give_up(lock, queue, waiter, woken, deadline_ns), waiter.token.get());
+        let waited = give_up(lock, queue, waiter, woken, terms.deadline_ns, leave);
+        return (waited, waiter.token.get());
     }
 }
 
@@ -179,12 +205,14 @@ fn give_up<L: Lock>(
     waiter: &Waiter,
     woken: Woken,
     deadline_ns: u64,
+    leave: impl FnOnce(&mut L::State),
 ) -> Waited {
     let mut guard = lock.lock();
     // SAFETY: the caller has pushed it to this queue.
     if !unsafe { queue(&mut guard).remove(waiter) } {
         return Waited::Notified;
     }
+    leave(&mut guard);
     drop(guard);
     if woken == Woken::Cancelled {
         unwind::cancelled();
@@ -200,12 +228,12 @@ fn wait_thread<L: Lock>(
     lock: &L,
     mut guard: L::Guard<'_>,
     queue: impl Fn(&mut L::State) -> &mut WaitQueue,
-    token: u32,
-    deadline_ns: u64,
+    terms: Terms,
+    leave: impl FnOnce(&mut L::State),
 ) -> (Waited, u32) {
     let foreign = ForeignWaiter::new(Target::Thread(thread::current()));
     let waiter = &foreign.waiter;
-    waiter.prepare(token);
+    waiter.prepare(terms.token);
     // SAFETY: the waiter stays on this thread's stack, and is unlinked before this function ends.
     unsafe { queue(&mut guard).push(waiter) };
     drop(guard);
@@ -213,19 +241,21 @@ fn wait_thread<L: Lock>(
         if waiter.is_notified() {
             return (Waited::Notified, waiter.token.get());
         }
-        if deadline_ns == NEVER {
+        if terms.deadline_ns == NEVER {
             thread::park();
             continue;
         }
         let now = sys::clock::monotonic_ns();
-        if now < deadline_ns {
-            thread::park_timeout(Duration::from_nanos(deadline_ns - now));
+        if now < terms.deadline_ns {
+            thread::park_timeout(Duration::from_nanos(terms.deadline_ns - now));
             continue;
         }
         let mut guard = lock.lock();
         // SAFETY: pushed to this queue above.
-        let removed = unsafe { queue(&mut guard).remove(waiter) };
-        let waited = if removed { Waited::TimedOut } else { Waited::Notified };
-        return (waited, waiter.token.get());
+        if !unsafe { queue(&mut guard).remove(waiter) } {
+            return (Waited::Notified, waiter.token.get());
+        }
+        leave(&mut guard);
+        return (Waited::TimedOut, waiter.token.get());
     }
 }

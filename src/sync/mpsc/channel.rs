@@ -15,9 +15,10 @@
 //!   the receiver; while one of them has yet to take what is in `handed`, others find theirs in the
 //!   queue. Who is woken takes whatever is there, or waits again.
 //! - **Offers.** A sender that must block leaves its value in `offers`, and waits in `offerers`,
-//!   in the same order. Who makes room moves the first offer up. A sender that stops waiting takes
-//!   its offer back if it is still there; whether it is decides between sent and not sent. An offer
-//!   may be without its waiter (the sender is about to take it back), never the other way round.
+//!   in the same order. Who makes room moves the first offer up. A sender that stops waiting leaves
+//!   both at once: so either its value comes back and its wait fails, or the value has moved up and
+//!   it is told so, whatever else happens to it. Only when the receiver goes are offers left
+//!   without their waiters, which take them back.
 //! - **Reservations.** A `select!` whose send arm was chosen holds a place, counted in `reserved`,
 //!   while it computes its value. On a channel without room (bound 0) the place is the receiver's
 //!   promise to wait for just that value.
@@ -28,7 +29,7 @@
 use super::blocks::{Block, Blocks};
 use crate::primitive::{AtomicBool, Ordering, UnsafeCell};
 use crate::scheduler::biased::{BiasedGuard, BiasedLock};
-use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, Waited, wait};
+use crate::scheduler::wait::{NEVER, Terms, WaitKind, WaitQueue, Waited, wait, wait_or_leave};
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::sync::mpsc::{RecvTimeoutError, TrySendError};
@@ -119,6 +120,17 @@ impl<T> State<T> {
             self.offers = VecDeque::new();
         }
         Some(value)
+    }
+
+    /// Takes an offer back if it has not moved up; tells also whether the receiver is gone.
+    #[cold]
+    fn take_back(&mut self, ticket: u32) -> Option<Refused<T>> {
+        // Tickets ascend, apart from wrapping around.
+        let first = self.offers.front()?.0;
+        let key = ticket.wrapping_sub(first);
+        let found = self.offers.binary_search_by_key(&key, |offer| offer.0.wrapping_sub(first));
+        let (_, value) = self.offers.remove(found.ok()?)?;
+        Some(Refused { value, gone: self.receiver_gone })
     }
 
     /// Takes the next value.
@@ -261,12 +273,15 @@ impl<T> Channel<T> {
         let ticket = state.next_ticket;
         state.next_ticket = ticket.wrapping_add(1);
         state.offers.push_back((ticket, value));
-        let offer = Offer { channel: self, ticket };
-        wait(&self.lock, state, |state| &mut state.offerers, WaitKind::Send, ticket, deadline_ns);
-        match std::mem::ManuallyDrop::new(offer).take_back() {
-            None => Ok(()),
-            Some((value, gone)) => Err(Refused { value, gone }),
+        let mut refused = None;
+        let terms = Terms { kind: WaitKind::Send, token: ticket, deadline_ns };
+        let take_back = |state: &mut State<T>| refused = state.take_back(ticket);
+        let ended = wait_or_leave(&self.lock, state, |it| &mut it.offerers, terms, take_back).0;
+        if ended == Waited::Notified {
+            // Moved up, or left behind by the receiver.
+            refused = self.lock.lock().take_back(ticket);
         }
+        refused.map_or(Ok(()), Err)
     }
 
     /// Receives a value. When there is none, waits until `deadline_ns`, or not at all if that is
@@ -346,29 +361,4 @@ impl<T> Drop for Channel<T> {
 pub(super) struct Refused<T> {
     pub(super) value: T,
     pub(super) gone: bool,
-}
-
-/// A value among the offers; when dropped by an unwinding, takes it back.
-struct Offer<'a, T> {
-    channel: &'a Channel<T>,
-    ticket: u32,
-}
-
-impl<T> Offer<'_, T> {
-    /// Takes the value back if it has not moved up; tells also whether the receiver is gone.
-    fn take_back(&self) -> Option<(T, bool)> {
-        let mut state = self.channel.lock.lock();
-        // Tickets ascend, apart from wrapping around.
-        let first = state.offers.front()?.0;
-        let key = self.ticket.wrapping_sub(first);
-        let found = state.offers.binary_search_by_key(&key, |offer| offer.0.wrapping_sub(first));
-        let (_, value) = state.offers.remove(found.ok()?)?;
-        Some((value, state.receiver_gone))
-    }
-}
-
-impl<T> Drop for Offer<'_, T> {
-    fn drop(&mut self) {
-        drop(self.take_back());
-    }
 }

@@ -273,6 +273,32 @@ fn deadline_scopes_end_waits() {
 }
 
 #[test]
+fn a_send_that_fails_was_not_received_by_another_thread() {
+    // Goal: whichever way a send ends early, failure means that nobody gets the value, and success
+    // that somebody does. Method: a plain thread receives, while deadlines fall into the moments at
+    // which it takes offers; then compare what it got with what was said to be sent.
+    const VALUES: u32 = 20_000;
+    for bound in [0, 1] {
+        let (tx, rx) = sync_channel(bound);
+        let receiver = thread::spawn(move || {
+            let spin = |value: &u32| (0..value % 7 * 200).for_each(|_| std::hint::spin_loop());
+            rx.into_iter().inspect(spin).collect::<Vec<_>>()
+        });
+        let sent = crate::run(move || {
+            let send = |value: &u32| {
+                let limit = Duration::from_micros(u64::from(value * 7 % 30));
+                match value % 2 {
+                    0 => timeout(limit, || tx.send(*value)).is_ok(),
+                    _ => tx.send_timeout(*value, limit).is_ok(),
+                }
+            };
+            (0..VALUES).filter(send).collect::<Vec<_>>()
+        });
+        assert!(receiver.join().unwrap() == sent, "bound {bound}");
+    }
+}
+
+#[test]
 fn timeouts_hand_the_value_back() {
     // Goal: a timed-out send gives its value back and leaves nothing; likewise on plain threads.
     // Method: full channels and empty ones, in a runtime and outside.

@@ -286,6 +286,22 @@ fn loom_channel_hands_over_every_value_in_order() {
     });
 }
 
+#[test]
+fn loom_channel_send_that_gives_up_is_not_received() {
+    // Goal: a value that was offered comes back or arrives, never both or neither. Method: a sender
+    // without time, at a channel without room, while the receiver takes what there is.
+    explore(3, || {
+        let (tx, rx) = mpsc::sync_channel(0);
+        let value = Arc::new(());
+        let sent = value.clone();
+        let sender = spawn(move || tx.send_timeout(sent, Duration::ZERO).is_ok());
+        let received = rx.try_recv().is_ok();
+        drop(rx);
+        assert_eq!(join(sender), received);
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
 /// Receives from either; says from which.
 fn either(first: &oneshot::Receiver<u32>, second: &oneshot::Receiver<u32>) -> usize {
     let (mut first, mut second) = (Waiting::new(first), Waiting::new(second));
