@@ -6,7 +6,7 @@ mod result;
 mod tests;
 
 use crate::primitive::SpinLock;
-use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, wait};
+use crate::scheduler::wait::{NEVER, Terms, WaitKind, WaitQueue, wait_or_leave};
 pub use result::BarrierWaitResult;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -38,10 +38,8 @@ pub struct Barrier {
 }
 
 struct State {
-    /// How many have come in this round.
+    /// How many have come in this round: those in the queue.
     arrived: usize,
-    /// The number of the round, so that who leaves late does not count for the next one.
-    round: u64,
     waiters: WaitQueue,
 }
 
@@ -57,7 +55,7 @@ impl Barrier {
         /// DOOR.wait();
         /// ```
         pub const fn new(size: usize) -> Barrier {
-            let state = State { arrived: 0, round: 0, waiters: WaitQueue::new() };
+            let state = State { arrived: 0, waiters: WaitQueue::new() };
             Barrier { size, state: SpinLock::new(state) }
         }
     }
@@ -79,31 +77,16 @@ impl Barrier {
         state.arrived += 1;
         if state.arrived >= self.size {
             state.arrived = 0;
-            state.round += 1;
             let wakeups = state.waiters.wake_all();
             drop(state);
             wakeups.send();
             return BarrierWaitResult::new(true);
         }
-        let leave = Leave { barrier: self, round: state.round };
-        wait(&self.state, state, |state| &mut state.waiters, WaitKind::Barrier, 0, NEVER);
-        std::mem::forget(leave);
+        let terms = Terms { kind: WaitKind::Barrier, token: 0, deadline_ns: NEVER };
+        // In one step with leaving the queue: nobody passes on the strength of one who gives up.
+        let uncount = |state: &mut State| state.arrived -= 1;
+        wait_or_leave(&self.state, state, |state| &mut state.waiters, terms, uncount);
         BarrierWaitResult::new(false)
-    }
-}
-
-/// Takes back the coming of one whose wait unwinds, if its round is not complete by then.
-struct Leave<'a> {
-    barrier: &'a Barrier,
-    round: u64,
-}
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        let mut state = self.barrier.state.lock();
-        if state.round == self.round {
-            state.arrived -= 1;
-        }
     }
 }
 

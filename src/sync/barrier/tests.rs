@@ -4,6 +4,7 @@ use crate::sync::Barrier;
 use crate::sync::tests::support::{SHORT, assert_cancelled, crowd, settle, within};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 #[test]
 fn each_round_has_one_leader_and_nobody_passes_early() {
@@ -53,6 +54,32 @@ fn one_that_was_let_through_stays_so_when_cancelled() {
         assert!(barrier.wait().is_leader());
         waiter.cancel();
         assert!(!waiter.join().unwrap());
+    });
+}
+
+#[test]
+fn nobody_passes_with_one_who_gives_up_on_another_thread() {
+    // Goal: both of two pass or none does, however closely one's end of patience and the other's
+    // coming meet. Method: two runtimes; one waits at once, the other comes some microseconds
+    // later, about when the first one's deadline has passed; compare round by round.
+    const ROUNDS: u64 = 5_000;
+    let (barrier, start) = (Barrier::new(2), std::sync::Barrier::new(2));
+    let passes = &|late_us: u64| -> Vec<bool> {
+        let pass = |round: u64| {
+            start.wait();
+            let (began, late) = (Instant::now(), Duration::from_micros(round * 7 % late_us));
+            while began.elapsed() < late {
+                std::hint::spin_loop();
+            }
+            let passed = within(Duration::from_micros(20), || barrier.wait());
+            start.wait();
+            passed.is_some()
+        };
+        crate::run(|| (0..ROUNDS).map(pass).collect())
+    };
+    std::thread::scope(|scope| {
+        let [one, other] = [1, 120].map(|late_us| scope.spawn(move || passes(late_us)));
+        assert!(one.join().unwrap() == other.join().unwrap());
     });
 }
 
