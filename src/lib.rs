@@ -94,8 +94,11 @@
 //!   [`Coroutine`](coroutine::Coroutine) that is itself kept in a thread-local must not be
 //!   suspended inside another one's `with`: at the thread's end they are destroyed in either order.
 //! - **Recursion without a bound** overflows 128 KiB sooner than 8 MiB.
-//! - **Destructors that wait** while their coroutine unwinds keep the thread to themselves; see
-//!   [`task`].
+//! - **Destructors that wait** while their coroutine unwinds keep the thread to themselves. What
+//!   only another coroutine of the thread can give (a [`sync::Mutex`] that one of them holds over a
+//!   sleep, the end of one) never comes then, and the program hangs: when a coroutine is cancelled,
+//!   and so also when [`run`] returns while others are parked. After five seconds stderr is told
+//!   which coroutine it is and what it waits for. See [`task`].
 //! - **After `fork`** only the coroutine that forked goes on in the child; see [`Runtime`].
 //!
 //! # Looking inside

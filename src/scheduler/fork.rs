@@ -119,8 +119,8 @@ impl Scheduler {
         }
         self.queue.forget();
         self.forked.first_id.set(self.ids.get().0);
-        if self.exclusive.get() != survivor {
-            self.exclusive.set(std::ptr::null());
+        if self.alone.task.get() != survivor {
+            self.alone.task.set(std::ptr::null());
         }
         if self.root.get() != survivor {
             self.root.set(std::ptr::null());

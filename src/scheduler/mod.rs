@@ -17,6 +17,7 @@
 //! | `root.rs` | the ways in and out; shutting down |
 //! | `switch.rs` | park, yield, wake: leaving a task and entering the next, directly |
 //! | `turn.rs` | the loop, on a stack of its own: inbox, timers, kernel, stacks to bring in |
+//! | `alone.rs` | a task that unwinds, and has the thread to itself |
 //! | `spawn.rs` | laying out a task with its closure and its result |
 //! | `shared.rs`, `saver.rs` | shared stacks and the bytes copied out of them |
 //! | `crew.rs` | the workers of a runtime, and closures that none has started |
@@ -36,6 +37,7 @@
 //! root task runs on the thread's own stack; the loop has a stack of its own, so that no task's
 //! stack is in use while it works.
 
+mod alone;
 pub(crate) mod biased;
 pub(crate) mod crew;
 pub(crate) mod fork;
@@ -218,7 +220,7 @@ pub(crate) struct Scheduler {
     /// An ended task without a handle, whose memory the loop gives back.
     ended: Cell<*const Task>,
     /// The task that alone may run, because the thread is unwinding on its stack.
-    exclusive: Cell<*const Task>,
+    alone: alone::Alone,
     /// The task on a checked shared stack that ran last.
     checked: Cell<*const Task>,
     /// What a task wants done on the loop's stack.
@@ -291,7 +293,7 @@ impl Scheduler {
             errno: sys::thread::errno_location(),
             handoff: Cell::new(std::ptr::null()),
             ended: Cell::new(std::ptr::null()),
-            exclusive: Cell::new(std::ptr::null()),
+            alone: alone::Alone::new(),
             checked: Cell::new(std::ptr::null()),
             visit: Cell::new(None),
             shutting_down: Cell::new(false),

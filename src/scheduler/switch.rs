@@ -79,7 +79,7 @@ impl Scheduler {
 
     /// Makes the current task a parked one that is about to be left.
     #[inline(always)]
-    fn depart(&self, me: &Task, kind: WaitKind, deadline_ns: u64) -> Departure {
+    pub(super) fn depart(&self, me: &Task, kind: WaitKind, deadline_ns: u64) -> Departure {
         me.kind.set(kind);
         me.state.set(State::Parked);
         if deadline_ns != NEVER {
@@ -113,18 +113,6 @@ impl Scheduler {
     #[cold]
     pub(crate) fn is_unwinding(&self) -> bool {
         !self.entered_panicking.get()
-    }
-
-    /// Parks while the thread is unwinding: the loop runs this task and no other.
-    #[cold]
-    fn park_alone(&self, me: &Task, kind: WaitKind, deadline_ns: u64) {
-        let outer = self.exclusive.replace(me);
-        self.budget.set(0);
-        let Departure { from, to } = self.depart(me, kind, deadline_ns);
-        // SAFETY: `depart` gave the place of the running task's context, which is live, and a
-        // context that is suspended: the loop's, since the budget is spent. It is entered once.
-        unsafe { arch::switch(from.as_ptr(), to, 0) };
-        self.exclusive.set(outer);
     }
 
     /// Lets the other ready tasks run first.
@@ -238,7 +226,7 @@ impl Scheduler {
     /// Makes every wait of `task` end with `Cancelled` from now on, the present one included.
     pub(crate) fn cancel(&self, task: &Task) {
         task.set(flag::CANCEL);
-        if !task.has(flag::MASKED) && self.exclusive.get() != &raw const *task {
+        if !task.has(flag::MASKED) && self.alone.task.get() != &raw const *task {
             self.wake(task, Woken::Cancelled);
         }
     }
@@ -297,9 +285,9 @@ impl Scheduler {
 }
 
 /// From where a task leaves, and to where.
-struct Departure {
-    from: NonNull<Context>,
-    to: Context,
+pub(super) struct Departure {
+    pub(super) from: NonNull<Context>,
+    pub(super) to: Context,
 }
 
 /// Does what follows a park; tells why it has ended.

@@ -16,7 +16,7 @@
 
 use super::inbox::Message;
 use super::switch::BUDGET;
-use super::task::{State, Task, Woken, flag};
+use super::task::{Task, Woken, flag};
 use super::{Scheduler, count, wait};
 use crate::arch;
 use crate::stack;
@@ -98,7 +98,7 @@ impl Scheduler {
             self.receive();
             self.answer_dump_request();
             self.fire_timers();
-            let alone = !self.exclusive.get().is_null();
+            let alone = !self.alone.task.get().is_null();
             if !alone {
                 self.start_queued();
             }
@@ -118,21 +118,11 @@ impl Scheduler {
         }
     }
 
-    /// Whether no task can run.
-    fn choose_is_empty(&self) -> bool {
-        let exclusive = self.exclusive.get();
-        if exclusive.is_null() {
-            return self.queue.is_empty();
-        }
-        // SAFETY: the task that waits alone is live.
-        unsafe { (*exclusive).state.get() != State::Ready }
-    }
-
     /// The next task that can run, its stack in place.
     fn choose(&self) -> Option<&Task> {
-        let exclusive = self.exclusive.get();
-        if !exclusive.is_null() {
-            return self.choose_exclusive(exclusive);
+        let alone = self.alone.task.get();
+        if !alone.is_null() {
+            return self.choose_alone(alone);
         }
         if self.queue.is_empty() {
             return None;
@@ -140,24 +130,6 @@ impl Scheduler {
         // SAFETY: what is in the queue is live.
         let task = unsafe { &*self.queue.pop() };
         if task.has(flag::AWAY) { self.bring_in(task) } else { Some(task) }
-    }
-
-    /// The task that alone may run, if it is ready; the others keep their order.
-    #[cold]
-    fn choose_exclusive(&self, exclusive: *const Task) -> Option<&Task> {
-        let mut found = None;
-        for _ in 0..self.queue.len() {
-            let task = self.queue.pop();
-            if task == exclusive {
-                // SAFETY: what is in the queue is live.
-                found = Some(unsafe { &*task });
-            } else {
-                self.queue.push(task);
-            }
-        }
-        // It keeps the thread to itself until it has unwound: no direct switches meanwhile.
-        self.budget.set(0);
-        found
     }
 
     /// Takes the messages of other threads.
@@ -224,16 +196,18 @@ impl Scheduler {
         self.exit_if_orphaned();
         if alone {
             self.shared.inbox.sleep(|| self.wait_for_events());
+            self.report_alone();
             return false;
         }
         self.sleep_in_crew(|| self.wait_for_events())
     }
 
-    /// Sleeps; also until memory of stacks that nobody needs any longer is due to go back.
+    /// Sleeps; also until memory of stacks that nobody needs any longer is due to go back, or
+    /// somebody is to hear that a task has the thread to itself.
     fn wait_for_events(&self) {
         let trim_due_ns = stack::with_pool(|pool| pool.trim_due_ns());
-        let expiry_ns = self.next_expiry_ns();
-        let timeout_ns = [expiry_ns, trim_due_ns].into_iter().flatten().min().map(|due_ns| {
+        let dues_ns = [self.next_expiry_ns(), trim_due_ns, self.alone.report_due_ns()];
+        let timeout_ns = dues_ns.into_iter().flatten().min().map(|due_ns| {
             let now_ns = sys::clock::monotonic_ns();
             let slack_ns = self.pace.slack_ns(now_ns);
             due_ns.saturating_add(slack_ns).saturating_sub(now_ns)

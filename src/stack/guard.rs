@@ -168,6 +168,6 @@ fn say_canary_once() {
 
 /// Writes a line to stderr. A closed stderr is no reason to stop, and there is nowhere else to
 /// complain.
-pub(super) fn say(message: std::fmt::Arguments<'_>) {
+pub(crate) fn say(message: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "cove: {message}");
 }

@@ -57,7 +57,7 @@ mod tests;
 pub use config::Guard;
 pub(crate) use config::StackConfig;
 pub use error::StackError;
-pub(crate) use guard::has_canaries;
+pub(crate) use guard::{has_canaries, say};
 #[cfg(test)]
 pub(crate) use pool::{StackPool, StackStats};
 pub(crate) use private::Stack;

@@ -23,7 +23,12 @@
 //! # Destructors that wait
 //! While a coroutine unwinds, because it panics or is cancelled, a wait in one of its destructors
 //! keeps the whole thread: no other coroutine of the thread runs until it is over (std counts
-//! panics by thread, so another one would see itself panicking).
+//! panics by thread, so another one would see itself panicking). Timers, descriptors and other
+//! threads can end such a wait; another coroutine of the thread cannot. So a destructor must not
+//! lock a [`Mutex`](crate::sync::Mutex) that one of them may hold over a wait, join one, or open a
+//! [`scope`]: it would wait for ever. Use `try_lock`, or leave the work to a coroutine that is
+//! there for it, by a channel without a bound. A wait of this kind that has lasted for five seconds
+//! is told of on stderr, with the name of the coroutine and what it waits for.
 
 mod blocking;
 mod builder;

@@ -5,8 +5,9 @@
 //! it runs its body instead.
 
 use super::alarm;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// Names the test in a child's environment.
@@ -29,6 +30,12 @@ impl Child {
     #[track_caller]
     pub(crate) fn says(&self, part: &str) {
         assert!(self.text.contains(part), "{part:?} is missing in:\n{}", self.text);
+    }
+
+    /// It wrote `part` once.
+    #[track_caller]
+    pub(crate) fn says_once(&self, part: &str) {
+        assert_eq!(self.text.matches(part).count(), 1, "{part:?} in:\n{}", self.text);
     }
 
     /// It ended by abort(3), before its body came back.
@@ -67,13 +74,37 @@ pub(crate) fn observed(
         eprintln!("{DONE}");
         return None;
     }
-    let program = std::env::current_exe().expect("this program");
-    let mut command = Command::new(program);
-    command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
-    command.env(TEST, name).env_remove("COVE_GUARD").envs(environment.iter().copied());
-    let output = command.output().expect("a child");
+    let output = command(name).envs(environment.iter().copied()).output().expect("a child");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     Some(Child { output, text })
+}
+
+/// As [`observed`]; the child's stdin ends as soon as a line that it writes to stderr has `cue` in
+/// it.
+#[track_caller]
+pub(crate) fn answered(name: &str, cue: &str, body: impl FnOnce()) -> Option<Child> {
+    if std::env::var_os(TEST).is_some_and(|test| test == name) {
+        return observed(name, &[], body);
+    }
+    let mut command = command(name);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a child");
+    let (mut stdin, stderr) = (child.stdin.take(), child.stderr.take().expect("it is piped"));
+    let mut text = String::new();
+    for line in BufReader::new(stderr).lines() {
+        let line = line.expect("text");
+        stdin = stdin.filter(|_| !line.contains(cue));
+        text.extend([&line, "\n"]);
+    }
+    Some(Child { output: child.wait_with_output().expect("its end"), text })
+}
+
+/// This program as one that runs the test `name` alone.
+fn command(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
+    command.env(TEST, name).env_remove("COVE_GUARD");
+    command
 }
 
 /// As [`observed`], for a body that is to come back.

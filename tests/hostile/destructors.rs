@@ -2,7 +2,7 @@
 
 use crate::child;
 use crate::waits::Drops;
-use cove::sync::mpsc;
+use cove::sync::{Arc, Mutex, mpsc};
 use cove::task::{self, Cancelled};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -283,4 +283,49 @@ fn destructors_may_use_the_runtime_while_it_ends() {
         // Coroutines that are spawned while the runtime ends never run.
         assert_eq!(count.get(), 100);
     });
+}
+
+/// Locks when dropped.
+struct LocksWhenDropped(Arc<Mutex<u32>>);
+
+impl Drop for LocksWhenDropped {
+    fn drop(&mut self) {
+        *self.0.lock().expect("nobody panics with it") += 1;
+    }
+}
+
+/// Goal: a destructor that keeps the thread to itself for long does not do so in silence; when what
+/// it waits for comes after all, everything goes on. Method: a cancelled coroutine locks what a
+/// thread holds until the parent has read about it; then a wait that is short.
+#[test]
+fn long_wait_in_a_destructor_is_told_of() {
+    let name = "destructors::long_wait_in_a_destructor_is_told_of";
+    let cue = "keeps thread";
+    let child = child::answered(name, cue, || {
+        let mutex = Arc::new(Mutex::new(0));
+        let (held, is_held) = std::sync::mpsc::channel();
+        let of_thread = mutex.clone();
+        let thread = std::thread::spawn(move || {
+            let _guard = of_thread.lock().expect("nobody panics with it");
+            held.send(()).expect("the other end waits");
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("the end of stdin");
+        });
+        is_held.recv().expect("the thread sends");
+        cove::run(|| {
+            let builder = task::Builder::new().name("locks late");
+            let of_task = LocksWhenDropped(mutex.clone());
+            let waiting = builder.spawn(move || drop((task::park(), of_task))).expect("a stack");
+            task::yield_now();
+            waiting.cancel();
+            assert!(waiting.join().expect_err("cancelled").is::<Cancelled>());
+            assert_eq!(*mutex.lock().expect("nobody panics with it"), 1);
+        });
+        thread.join().expect("it does not panic");
+    });
+    if let Some(child) = child {
+        child.succeeded();
+        child.says_once(cue);
+        child
+            .says(" 'locks late' has waited in a destructor for 5 s while it unwinds, for: mutex.");
+    }
 }
