@@ -65,6 +65,10 @@ fn main() {
                     while let Some(item) = queue.take() {
                         count += 1;
                         sum += item;
+                        // Stands for work that waits for something, during which others take the
+                        // next items. Without any wait one consumer would empty the queue each
+                        // time: coroutines give way only where they wait.
+                        cove::task::yield_now();
                     }
                     (count, sum)
                 })

@@ -39,8 +39,13 @@ fn generators_walk_trees_and_parse_pieces() {
 
 #[test]
 fn producers_and_consumers_lose_nothing() {
-    // Goal: mutex and condition variables. Method: the total.
+    // Goal: mutex and condition variables; the work is shared. Method: the total, and that each of
+    // the consumers has at least a tenth of it.
     let out = text(example("producer_consumer").output().unwrap());
+    let shares: Vec<u32> = (out.lines())
+        .filter_map(|line| line.strip_prefix("consumer ")?.split(' ').nth(1)?.parse().ok())
+        .collect();
+    assert!(shares.len() == 3 && shares.iter().all(|share| *share >= 400), "{out}");
     assert!(out.contains("4000 items in all, none lost"), "{out}");
 }
 
