@@ -36,7 +36,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
         4,
         &["sys", "list", "primitive", "arch", "stack", "coroutine", "timer", "reactor"],
     ),
-    ("inspect", 5, &["scheduler", "coroutine", "stack", "arch", "sys", "list", "primitive"]),
+    ("inspect", 5, &["scheduler", "stack", "arch", "sys", "list", "primitive"]),
     ("task", 5, WAITING),
     ("local", 5, WAITING),
     ("time", 5, WAITING),
@@ -44,21 +44,18 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("signal", 5, WAITING),
     ("net", 5, WAITING),
     ("fs", 5, WAITING),
-    ("hook", 5, WAITING),
     ("runtime", 6, EVERYTHING),
-    ("sim", 6, EVERYTHING),
     ("lib", 6, EVERYTHING),
 ];
 
 /// What users call is built on `park`, and on these alone.
-const WAITING: &[&str] = &["scheduler", "coroutine", "sys", "list", "primitive"];
+const WAITING: &[&str] = &["scheduler", "sys", "list", "primitive"];
 
 /// Stands for any module at all.
 const EVERYTHING: &[&str] = &["*"];
 
 /// The imports allowed within a layer: (who, whom). They must form no cycle.
 const SIDEWAYS: &[(&str, &str)] = &[
-    ("reactor", "timer"),
     ("stack", "arch"),
     ("task", "inspect"),
     ("time", "task"),
@@ -156,11 +153,11 @@ const SYMBOL_RULE: Rule = Rule {
         source.report(&["no_mangle", "export_name", ".globl", ".global"], "exports a symbol")
     },
     wrong: &[
-        ("src/hook/io.rs", "#[unsafe(no_mangle)]\nextern \"C\" fn read() {}"),
-        ("src/hook/io.rs", "#[cfg_attr(unix, unsafe(export_name = \"read\"))]"),
+        ("src/net/io.rs", "#[unsafe(no_mangle)]\nextern \"C\" fn read() {}"),
+        ("src/net/io.rs", "#[cfg_attr(unix, unsafe(export_name = \"read\"))]"),
         ("asm/switch.s", "    .globl cove_switch"),
     ],
-    right: &[("src/hook/io.rs", "// #[no_mangle] is for the preload package")],
+    right: &[("src/net/io.rs", "// #[no_mangle] is for the preload package")],
 };
 
 const SAFETY_RULE: Rule = Rule {
