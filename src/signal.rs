@@ -16,7 +16,8 @@
 //! # State of the process
 //! A signal's action belongs to the whole process. The first use of a signal here installs a
 //! handler for it, which stays until the process ends: from then on the signal does not end the
-//! process any more, whether somebody waits for it or not. A handler that was there before is
+//! process any more, whether somebody waits for it or not: a second Ctrl-C after the wait for the
+//! first one is swallowed, unless somebody waits again. A handler that was there before is
 //! called as well, after ours; the default action and "ignore" are replaced. A handler that
 //! somebody else installs later replaces ours, unless it calls it in turn. Handlers run on the
 //! thread's alternate stack, if it has one, since coroutines' stacks are small, and interrupted
@@ -143,7 +144,26 @@ impl fmt::Debug for Signal {
 
 /// Waits for the next SIGINT: Ctrl-C. From the first call on, SIGINT does not end the process.
 ///
-/// A SIGINT between two calls is not noticed; [`Signals`] misses none.
+/// A SIGINT between two calls is not noticed; [`Signals`] misses none. So when a program shuts down
+/// after this has returned, a second Ctrl-C, by which an impatient user would end it, does nothing.
+/// Who wants to obey it waits again meanwhile:
+///
+/// ```no_run
+/// use cove::signal::{SIGINT, Signals};
+/// cove::run(|| {
+///     let mut interrupts = Signals::new(&[SIGINT])?;
+///     interrupts.recv()?;
+///     cove::spawn(move || {
+///         if interrupts.recv().is_ok() {
+///             std::process::exit(130); // 128 + SIGINT: what a shell reports
+///         }
+///     });
+///     println!("shutting down; Ctrl-C once more ends at once");
+///     Ok::<(), std::io::Error>(())
+/// });
+/// ```
+///
+/// Where one will do:
 ///
 /// ```no_run
 /// cove::run(|| {
