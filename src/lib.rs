@@ -36,8 +36,8 @@
 //! ```
 //!
 //! # Coming from threads
-//! The names and the behaviour are std's: change the imports, and a program of threads becomes a
-//! program of coroutines.
+//! The names and the behaviour are std's: change the imports, and most of a program of threads is a
+//! program of coroutines. What else must change is listed below.
 //!
 //! | std | here |
 //! |---|---|
@@ -48,9 +48,28 @@
 //! | `std::fs` | [`fs`] |
 //! | `thread_local!` | [`coroutine_local!`] |
 //!
-//! What is different: a coroutine stays on the thread that started it, so that neither it nor its
-//! result need be `Send`; it can be [cancelled](JoinHandle::cancel); and any code can be given a
-//! [time-out](time::timeout) from outside.
+//! What is different, because a coroutine stays on the thread that started it, can be
+//! [cancelled](JoinHandle::cancel), and any code can be given a [time-out](time::timeout) from
+//! outside:
+//!
+//! - **Spawning**: neither closure nor result need be `Send`. In return a [`JoinHandle`] stays on
+//!   its thread; [`RuntimeHandle::spawn_on`] has one that does not. Outside a runtime [`spawn`]
+//!   panics. `stack_size` is called [`stack_bytes`](task::Builder::stack_bytes), and `thread()` of
+//!   a handle [`task()`](JoinHandle::task). `std::thread::current` still tells of the thread, which
+//!   all of its coroutines share.
+//! - **The end**: what is left when [`run`] returns is cancelled and unwound, where threads would
+//!   just be gone.
+//! - **[`net`]**: sockets are `Send`, but not `Sync`. What was an `Arc<TcpStream>` is an `Rc` for
+//!   the coroutines of one thread, and a `try_clone` for another thread; it cannot be a `static`.
+//!   What `set_nonblocking` and the time-outs are set to does not reach clones made before. Inside
+//!   a deadline scope a wait ends with an error of kind `TimedOut`.
+//! - **[`fs`]**: one read or write moves a mebibyte at most, and an operation that was cancelled or
+//!   timed out may still take effect. A [`File`](fs::File) can be made from std's or from an
+//!   `OwnedFd`, but not turned into one.
+//! - **[`sync`]**: waits for locks, channels and conditions can unwind, when they are cancelled or
+//!   time out; a lock that is held meanwhile is poisoned as by a panic.
+//! - **What has no counterpart here** (child processes, standard input, `std::net` inside other
+//!   crates) blocks the thread: see the next section.
 //!
 //! # What blocks and what yields
 //! Everything in this crate that waits lets other coroutines run. Whatever blocks the *thread*
@@ -90,9 +109,16 @@
 //!   coroutine of the thread locks it. Use [`sync::Mutex`], or do not wait while it is held. The
 //!   same goes for a `RefCell`: a borrow held across a wait makes the next one panic.
 //! - **Thread-locals** are shared by the coroutines of a thread: what one of them puts there
-//!   another one sees; [`coroutine_local!`] is each coroutine's own. And a bare
-//!   [`Coroutine`](coroutine::Coroutine) that is itself kept in a thread-local must not be
-//!   suspended inside another one's `with`: at the thread's end they are destroyed in either order.
+//!   another one sees; [`coroutine_local!`] is each coroutine's own.
+//! - **A `thread_local!` lent across a suspend, by a coroutine that is itself kept in a
+//!   `thread_local!`**, is a use after free that safe code can write: a known hole of stackful
+//!   coroutines with std's thread-locals, which none of them can close. `LocalKey::with`
+//!   promises that the reference does not outlive the thread, because its closure returns before; a
+//!   [`Coroutine`](coroutine::Coroutine) or [`Runtime`] that is suspended inside the closure, and
+//!   dropped by a destructor of the thread's end, goes on with the closure when the variable may
+//!   have been destroyed. Stay out of it by either half: keep coroutines and runtimes in variables,
+//!   not in thread-locals; or do not suspend or wait inside `with` (take a copy or an `Rc` out of
+//!   it). Inside a runtime, a [`coroutine_local!`] lasts as long as it is lent.
 //! - **Recursion without a bound** overflows 128 KiB sooner than 8 MiB.
 //! - **Destructors that wait** while their coroutine unwinds keep the thread to themselves. What
 //!   only another coroutine of the thread can give (a [`sync::Mutex`] that one of them holds over a
@@ -103,8 +129,16 @@
 //!
 //! # Looking inside
 //! [`task::dump`] lists every coroutine with its state, what it waits for and its backtrace;
-//! [`metrics`] counts; `ARCHITECTURE.md` tells how the parts fit; a script for gdb lists coroutines
-//! of a live process or a core file.
+//! [`metrics`] counts; `ARCHITECTURE.md` tells how the parts fit.
+//!
+//! gdb sees the coroutines of a live process or a core file with the script
+//! `src/inspect/gdb/cove_gdb.py`, which lies in the crate's folder:
+//!
+//! ```text
+//! (gdb) source src/inspect/gdb/cove_gdb.py
+//! (gdb) cove list                  all coroutines: id, state, wait, name, function
+//! (gdb) cove bt 17                 the frames of coroutine 17; `cove bt all`: of every one
+//! ```
 
 pub mod coroutine;
 pub mod fs;
