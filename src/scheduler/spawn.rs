@@ -2,7 +2,8 @@
 //! handle by which its result is taken.
 //!
 //! Nothing is allocated but the stack (or, for a shared stack, one block): the closure lies in the
-//! block and is replaced by the result. A closure or result too large for that is boxed.
+//! block and is replaced by the result. A closure or result too large, or too strictly aligned, for
+//! that is boxed.
 //!
 //! | file | holds |
 //! |---|---|
@@ -15,7 +16,7 @@ mod handle;
 use super::task::{Home, SharedHome, State, Task, flag};
 use super::{Scheduler, count, saver};
 use crate::arch::{self, Context, Entry};
-use crate::stack::{self, Stack, StackError};
+use crate::stack::{self, STACK_BYTES_MIN, Stack, StackError};
 use block::{Block, Boxed, Form, Plain};
 use std::io::ErrorKind;
 use std::mem::{align_of, size_of};
@@ -28,8 +29,28 @@ pub(crate) use handle::RawHandle;
 /// The share of a stack, as a divisor, that a task's block may take before its parts are boxed.
 const BLOCK_SHARE: usize = 4;
 
-/// The most bytes of closure or result that a task on a shared stack keeps in its block.
-const SHARED_PAYLOAD_BYTES_MAX: usize = 1024;
+/// The largest block of a task on a shared stack; the parts of a larger one are boxed.
+const SHARED_BLOCK_BYTES_MAX: usize = size_of::<Task>() + 1024;
+
+/// The strictest alignment of a block on a stack: that of values which have a pair of cache lines
+/// for themselves. What is aligned beyond it would be so in all frames between the block and the
+/// closure's own.
+const BLOCK_ALIGN_MAX: usize = 128;
+
+/// Whether a block of this type, with closure and result in it, may lie where its task's blocks do.
+/// A block whose parts are boxed always may.
+///
+/// What counts is the block's size and alignment, since those of its parts need not tell: a type
+/// without a size may have any alignment.
+#[inline(always)]
+fn fits<B>(shared: bool, stack_bytes: usize) -> bool {
+    if shared {
+        size_of::<B>() <= SHARED_BLOCK_BYTES_MAX && align_of::<B>() <= saver::ALIGN
+    } else {
+        let bytes_max = stack_bytes.max(STACK_BYTES_MIN) / BLOCK_SHARE;
+        align_of::<B>() <= BLOCK_ALIGN_MAX && size_of::<B>() + align_of::<B>() <= bytes_max
+    }
+}
 
 /// What a task is made with.
 #[derive(Clone, Default)]
@@ -60,12 +81,10 @@ impl Scheduler {
         F: FnOnce() -> T,
     {
         let stack_bytes = options.stack_bytes.unwrap_or(self.config.stack_bytes);
-        let limit =
-            if options.shared { SHARED_PAYLOAD_BYTES_MAX } else { stack_bytes / BLOCK_SHARE };
         // SAFETY: as the caller says. The handle reads the result through the vtable, which knows
         // in which form it is kept.
         unsafe {
-            if size_of::<F>().max(size_of::<T>()) <= limit {
+            if fits::<Block<F, T, Plain>>(options.shared, stack_bytes) {
                 return self.spawn_block::<F, T, Plain>(options, stack_bytes, closure);
             }
             let closure: Box<dyn FnOnce() -> T + '_> = Box::new(closure);
@@ -131,12 +150,13 @@ impl Scheduler {
         }
         let stack = stack::with_pool(|pool| pool.take(stack_bytes))?;
         let top = stack.top().as_ptr();
+        debug_assert!(fits::<B>(false, stack_bytes), "a block leaves most of the stack free");
         let align = align_of::<B>().max(64);
         let address = (top as usize - size_of::<B>()) & !(align - 1);
         let block = top.wrapping_sub(top as usize - address);
-        // SAFETY: the block takes little more than a quarter of the stack (its parts were boxed
-        // otherwise), is aligned for its types and for a frame below it, and the stack stays until
-        // `free`.
+        // SAFETY: the block, with what its alignment leaves free above it, takes little more than a
+        // quarter of the stack (its parts were boxed otherwise), is aligned for its types and for a
+        // frame below it, and the stack stays until `free`.
         let context = unsafe { arch::prepare(block, || stack.limit().as_ptr(), main, block) };
         let home = Home { private: stack.into_raw() };
         // SAFETY: inside the stack, so not null.
@@ -145,7 +165,7 @@ impl Scheduler {
 
     fn place_shared<B>(&self, flags: u8) -> Result<(NonNull<B>, Home, Context, u8), StackError> {
         let stack = self.shared_stack()?;
-        assert!(align_of::<B>() <= saver::ALIGN, "over-aligned closure or result");
+        debug_assert!(fits::<B>(true, 0), "a piece of the saver has the size and the alignment");
         let block = saver::take(size_of::<B>()).ok_or_else(saver::shortage)?;
         let checked = if self.config.check_shared_stacks { flag::CHECKED } else { 0 };
         let home = Home { shared: SharedHome { stack, saved: std::ptr::null_mut() } };

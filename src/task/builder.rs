@@ -121,7 +121,7 @@ impl Builder {
     /// As [`spawn`](Self::spawn).
     ///
     /// # Panics
-    /// Outside a runtime, and for a closure or result aligned to more than 16 bytes.
+    /// Outside a runtime.
     ///
     /// # Safety
     /// While the coroutine waits, the addresses of its local variables hold somebody else's bytes.

@@ -283,3 +283,93 @@ fn a_hundred_thousand_coroutines_take_turns() {
         assert_eq!(sum, 99_999 * 100_000 / 2);
     });
 }
+
+fn spawn_shared<T: 'static>(function: impl FnOnce() -> T + 'static) -> cove::JoinHandle<T> {
+    // SAFETY: what these tests spawn lends nothing to anybody.
+    unsafe { task::Builder::new().spawn_on_shared_stack(function) }.unwrap()
+}
+
+/// Spawns coroutines that capture what `make` makes, and others that return it, on private stacks
+/// of several sizes and on shared ones. They end before they start: in frames that they run, such a
+/// value is aligned as well, for which a stack may be too small.
+fn capture_and_return<A: 'static>(make: fn() -> A) {
+    let capture = || {
+        let captured = make();
+        move || drop(captured)
+    };
+    let mut handles = vec![spawn_shared(capture())];
+    let mut returning = vec![spawn_shared(make)];
+    for stack_bytes in [4 << 10, 16 << 10, 128 << 10] {
+        let spawner = || task::Builder::new().stack_bytes(stack_bytes);
+        handles.push(spawner().spawn(capture()).unwrap());
+        returning.push(spawner().spawn(make).unwrap());
+    }
+    handles.iter().for_each(|handle| handle.cancel());
+    returning.iter().for_each(|handle| handle.cancel());
+    task::yield_now();
+    assert!(handles.iter().all(|handle| handle.is_finished()));
+    assert!(returning.iter().all(|handle| handle.is_finished()));
+}
+
+/// As above, and lets others run and brings their results back, on stacks with room for that.
+fn capture_return_and_join<A: 'static>(make: fn() -> A) {
+    capture_and_return(make);
+    let capture = || {
+        let captured = make();
+        move || {
+            let _captured = captured;
+            task::yield_now();
+            1
+        }
+    };
+    assert_eq!(cove::spawn(capture()).join().unwrap(), 1);
+    assert_eq!(spawn_shared(capture()).join().unwrap(), 1);
+    let is_aligned = |value: &A| (&raw const *value).addr() % align_of::<A>() == 0;
+    assert!(cove::spawn(make).join().is_ok_and(|value| is_aligned(&value)));
+    assert!(spawn_shared(make).join().is_ok_and(|value| is_aligned(&value)));
+}
+
+#[repr(align(32))]
+struct Aligned32;
+#[repr(align(1024))]
+struct Aligned1024;
+#[repr(align(4096))]
+struct Aligned4096;
+#[repr(align(65536))]
+struct Aligned65536;
+#[repr(align(262144))]
+struct Aligned262144;
+
+#[test]
+fn over_aligned_captures_and_results_stay_off_the_stack() {
+    // Goal: whatever alignment a capture or a result has, even one without a size, a task's block
+    // touches nobody else's memory. Method: alignments below and above that of all stacks, between
+    // coroutines that keep a pattern on theirs; on a thread that has room for such frames.
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(spawn_over_aligned);
+    thread.unwrap().join().unwrap();
+}
+
+fn spawn_over_aligned() {
+    cove::run(|| {
+        let neighbours: Vec<_> = (0..40u64)
+            .map(|n| {
+                cove::spawn(move || {
+                    let mut pattern = [n; 10_000];
+                    std::hint::black_box(&mut pattern);
+                    task::park();
+                    std::hint::black_box(&pattern).iter().all(|word| *word == n)
+                })
+            })
+            .collect();
+        task::yield_now();
+        capture_return_and_join(|| Aligned32);
+        capture_return_and_join(|| Aligned1024);
+        capture_return_and_join(|| Aligned4096);
+        capture_and_return(|| Aligned65536);
+        capture_and_return(|| Aligned262144);
+        for neighbour in neighbours {
+            neighbour.task().unpark();
+            assert!(neighbour.join().unwrap());
+        }
+    });
+}

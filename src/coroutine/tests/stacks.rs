@@ -128,3 +128,22 @@ fn over_aligned_closures_are_aligned() {
     check!(Pages, 64 << 10);
     check!(Pages, 128 << 10);
 }
+
+#[test]
+fn over_aligned_closures_without_a_size_stay_off_the_stack() {
+    // Goal: a closure that takes no bytes, but wants an alignment above its stack's size, is put
+    // elsewhere. Method: on small stacks; not started, since its frames would be aligned as well.
+    #[repr(align(262144))]
+    struct Aligned;
+    fn drop_fresh() {
+        for stack_bytes in [4 << 10, 128 << 10] {
+            let captured = Aligned;
+            let function = move |_: &Suspender<(), ()>, ()| drop(captured);
+            drop(Coroutine::with_stack_bytes(stack_bytes, function).expect("a stack"));
+            let returns = |_: &Suspender<(), ()>, ()| Aligned;
+            drop(Coroutine::with_stack_bytes(stack_bytes, returns).expect("a stack"));
+        }
+    }
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(drop_fresh);
+    thread.expect("a thread").join().expect("no panic");
+}

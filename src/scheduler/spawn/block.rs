@@ -9,7 +9,8 @@ use std::mem::{ManuallyDrop, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-/// How a result of type `T` is kept until it is taken: as it is, or boxed if it is large.
+/// How a result of type `T` is kept until it is taken: as it is, or boxed if it is large or its
+/// alignment is.
 pub(super) trait Form<T> {
     type Kept;
     fn keep(value: T) -> Self::Kept;
