@@ -75,6 +75,7 @@ use slots::Slots;
 use std::any::Any;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use task::Task;
@@ -242,7 +243,25 @@ pub(crate) struct Scheduler {
     pub(crate) shared: Arc<Shared>,
     membership: UnsafeCell<Option<crew::Membership>>,
     forked: fork::Forked,
-    loop_stack: Stack,
+    loop_stack: LoopStack,
+}
+
+/// The stack of a scheduler's loop, which goes back to the pool.
+struct LoopStack(ManuallyDrop<Stack>);
+
+impl LoopStack {
+    fn take() -> Result<LoopStack, StackError> {
+        let stack = stack::with_pool(|pool| pool.take(LOOP_STACK_BYTES))?;
+        Ok(LoopStack(ManuallyDrop::new(stack)))
+    }
+}
+
+impl Drop for LoopStack {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here, where the handle ends.
+        let stack = unsafe { ManuallyDrop::take(&mut self.0) };
+        stack::with_pool(|pool| pool.give(stack));
+    }
 }
 
 /// Why a scheduler could not be made.
@@ -272,8 +291,7 @@ impl Scheduler {
         let epoll = Epoll::new().map_err(SchedulerError::System)?;
         let bell = EventFd::new().map_err(SchedulerError::System)?;
         let reactor = Reactor::new(&epoll, &bell).map_err(SchedulerError::System)?;
-        let loop_stack =
-            stack::with_pool(|pool| pool.take(LOOP_STACK_BYTES)).map_err(SchedulerError::Stack)?;
+        let loop_stack = LoopStack::take().map_err(SchedulerError::Stack)?;
         fork::watch().map_err(SchedulerError::System)?;
         let shared = Arc::new(Shared {
             inbox: Inbox::new(bell),
@@ -374,6 +392,7 @@ impl Scheduler {
 }
 
 impl Drop for Scheduler {
+    /// The loop's stack goes after this, with the fields.
     fn drop(&mut self) {
         if self.live() > 0 || !self.shutting_down.get() {
             self.shut_down(wait::NEVER);

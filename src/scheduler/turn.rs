@@ -69,7 +69,7 @@ impl Pace {
 impl Scheduler {
     /// Lays out the loop's context.
     pub(super) fn prepare_loop(&self) {
-        let stack = &self.loop_stack;
+        let stack = &self.loop_stack.0;
         let argument = (&raw const *self).cast_mut().cast();
         // SAFETY: the stack is the scheduler's own and lives as long as it does.
         let context = unsafe {

@@ -246,3 +246,19 @@ fn two_runtimes_on_one_thread_do_not_mix() {
     assert!(!ran.get());
     assert!(first.run(|| handle.join()).is_ok() && ran.get());
 }
+
+#[test]
+fn runtimes_that_end_leave_no_stack_behind() {
+    // Goal: a thread may make any number of runtimes. Method: the thread's pool of stacks holds
+    // after many runs what it held after a few: nobody's stack is out, no more is reserved.
+    let stacks = || {
+        let stats = crate::stack::with_pool(|pool| pool.stats());
+        (stats.live, stats.reserved_bytes, stats.slabs, stats.misses)
+    };
+    let run = || crate::run(|| crate::spawn(|| 1).join().expect("a result"));
+    (0..10).for_each(|_| assert_eq!(run(), 1));
+    let before = stacks();
+    assert_eq!(before.0, 0);
+    (0..2000).for_each(|_| assert_eq!(run(), 1));
+    assert_eq!(stacks(), before);
+}
