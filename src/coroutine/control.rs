@@ -49,7 +49,8 @@ type BoxedFunction<'f, In, Out, Return> = Box<dyn FnOnce(&Suspender<In, Out>, In
 /// A coroutine's control block.
 #[repr(C)]
 pub(super) struct Control {
-    /// Where the resumer and the coroutine go on; the latter is none once it is complete.
+    /// Where the resumer and the coroutine go on; the latter is none while it runs and once it is
+    /// complete.
     link: Link,
     /// How far below this block the coroutine's own stack reaches: a suspend that is called deeper
     /// or higher is called on another stack. Zero once the coroutine is being unwound, so that one
@@ -111,7 +112,6 @@ where
         // the result before the stack is used again.
         unsafe {
             (*control).status = Status::Complete;
-            (*control).link.coroutine = Context::NONE;
             arch::leave_to_resumer((*control).link.resumer, &raw const result as usize)
         }
     }
@@ -183,7 +183,7 @@ impl Control {
             let context = (*block).link.coroutine;
             if context == Context::NONE {
                 drop(input);
-                resumed_after_completion();
+                cannot_resume((*block).status);
             }
             if thread::panicking() {
                 Self::note_panic(control);
@@ -191,6 +191,7 @@ impl Control {
             // The input stays here until the switch comes back, and the coroutine takes it. What
             // comes back is an `Out`, or the address of the result.
             let input = ManuallyDrop::new(input);
+            (*block).link.coroutine = Context::NONE;
             let output = arch::resume(&raw mut (*block).link, context, pack(&input));
             if (*block).status == Status::Complete {
                 return CoroutineState::Complete(Self::finish(output));
@@ -281,8 +282,11 @@ impl Control {
 
     /// Ends the coroutine in whatever state it is and gives its stack back.
     ///
+    /// One that runs is left as it is, for ever: exit(3) was called inside it, or deeper, and drops
+    /// what the thread keeps in its variables. There is nobody to whom its frames could unwind.
+    ///
     /// # Safety
-    /// `control` is live and not running, made with these types, and not used afterwards.
+    /// `control` is live, made with these types, and not used afterwards but by its own frames.
     pub(super) unsafe fn destroy<Return>(control: NonNull<Control>) {
         /// Gives the stack back, even if a destructor panics.
         struct Home(NonNull<Control>);
@@ -295,20 +299,25 @@ impl Control {
             }
         }
         let block = control.as_ptr();
+        // SAFETY: the caller vouches for the block.
+        let (status, context) = unsafe { ((*block).status, (*block).link.coroutine) };
+        if context == Context::NONE && status != Status::Complete {
+            return;
+        }
         let _home = Home(control);
         // SAFETY: the caller vouches for the block.
         unsafe {
-            match (*block).status {
+            match status {
                 Status::Fresh => {
-                    arch::discard((*block).link.coroutine);
+                    arch::discard(context);
                     ((*block).drop_closure)(control);
                 }
                 Status::Suspended => {
                     (*block).own_bytes = 0;
                     (*block).resumed_in_panic = thread::panicking();
+                    (*block).link.coroutine = Context::NONE;
                     let order = Value::uninit();
-                    let result =
-                        arch::resume(&raw mut (*block).link, (*block).link.coroutine, order);
+                    let result = arch::resume(&raw mut (*block).link, context, order);
                     assert!((*block).status == Status::Complete, "an unwinding does not stop");
                     // Its own unwinding, or a panic that the hook has reported.
                     drop(read_result::<Return>(result));
@@ -379,8 +388,11 @@ fn raise() -> ! {
 }
 
 #[cold]
-fn resumed_after_completion() -> ! {
-    panic!("a coroutine was resumed after it had completed")
+fn cannot_resume(status: Status) -> ! {
+    match status {
+        Status::Complete => panic!("a coroutine was resumed after it had completed"),
+        _ => panic!("a coroutine was resumed while it runs"),
+    }
 }
 
 #[cold]

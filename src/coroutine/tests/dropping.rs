@@ -1,8 +1,8 @@
 //! Dropping coroutines in every state, and not dropping them.
 
 use super::super::{Coroutine, CoroutineState, Suspender, Unwinding, scope};
-use super::{Counted, OnDrop, in_child};
-use std::cell::Cell;
+use super::{Counted, OnDrop, in_child, in_child_with};
+use std::cell::{Cell, RefCell};
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -285,3 +285,63 @@ fn coroutine_in_a_thread_local_is_dropped_with_the_thread() {
         assert_eq!(told.try_recv(), Ok(()));
     }
 }
+
+thread_local! {
+    static KEPT: RefCell<Option<Keeper>> = const { RefCell::new(None) };
+}
+
+/// A coroutine that is resumed once more when it is dropped, if so wanted.
+struct Keeper {
+    coroutine: Coroutine<(), (), ()>,
+    resumes: bool,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if self.resumes {
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.coroutine.resume(())));
+            assert!(outcome.is_err(), "a running coroutine is not resumed");
+        }
+        eprintln!("dropped by exit");
+    }
+}
+
+/// Keeps a coroutine that calls `exit`, or resumes another one that does, in a thread-local, and
+/// runs it.
+fn exit_inside(nested: bool, resumes: bool) {
+    let function = move |suspender: &Suspender<(), ()>, ()| {
+        let _guard = OnDrop(|| eprintln!("nothing unwinds"));
+        suspender.suspend(());
+        if nested {
+            Coroutine::new(|_: &Suspender<(), ()>, ()| std::process::exit(3)).resume(());
+        }
+        std::process::exit(3);
+    };
+    KEPT.set(Some(Keeper { coroutine: Coroutine::new(function), resumes }));
+    KEPT.with_borrow_mut(|kept| {
+        let coroutine = &mut kept.as_mut().expect("set above").coroutine;
+        coroutine.resume(());
+        coroutine.resume(());
+    });
+}
+
+#[test]
+fn running_coroutine_that_exit_drops_is_left_alone() {
+    // Goal: exit(3) inside a coroutine drops the thread's variables on its stack; if it is one of
+    // them, it is not taken for a suspended one. Method: children that exit in it or in one that it
+    // resumed, also with a destructor that resumes it.
+    let name = "dropping::running_coroutine_that_exit_drops_is_left_alone";
+    for case in 0..4 {
+        let case: usize = std::env::var(CASE).map_or(case, |case| case.parse().expect("a number"));
+        let (nested, resumes) = (case & 1 != 0, case & 2 != 0);
+        let case = [(CASE, case.to_string())];
+        let output = in_child_with(name, &case, || exit_inside(nested, resumes));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{:?} {stderr}", output.status);
+        assert!(stderr.contains("dropped by exit"), "{stderr}");
+        assert!(!stderr.contains("nothing unwinds"), "{stderr}");
+    }
+}
+
+/// Tells a child which case to take.
+const CASE: &str = "COVE_COROUTINE_TEST_CASE";

@@ -48,6 +48,11 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 /// Runs `body` in a child process that runs the test `name` alone, and returns how it ended. In the
 /// child, does not return.
 fn in_child(name: &str, body: impl FnOnce()) -> Output {
+    in_child_with(name, &[], body)
+}
+
+/// As [`in_child`], with variables set.
+fn in_child_with(name: &str, environment: &[(&str, String)], body: impl FnOnce()) -> Output {
     if std::env::var_os(CHILD).is_some() {
         body();
         std::process::exit(0);
@@ -57,6 +62,7 @@ fn in_child(name: &str, body: impl FnOnce()) -> Output {
     Command::new(program)
         .args([&path, "--exact", "--nocapture"])
         .env(CHILD, "1")
+        .envs(environment.iter().cloned())
         .output()
         .expect("a child process")
 }
