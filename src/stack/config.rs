@@ -81,11 +81,11 @@ impl StackConfig {
     }
 }
 
-/// Reads `COVE_GUARD` once for the process.
+/// Reads `COVE_GUARD` once for the process. Empty is as if it were not set.
 fn guard_by_environment() -> Option<Guard> {
     static CHOICE: OnceLock<Option<Guard>> = OnceLock::new();
     *CHOICE.get_or_init(|| {
-        let value = std::env::var_os("COVE_GUARD")?;
+        let value = std::env::var_os("COVE_GUARD").filter(|value| !value.is_empty())?;
         let choice = value.to_str().and_then(Guard::parse);
         if choice.is_none() {
             say(format_args!(

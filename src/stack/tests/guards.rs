@@ -170,3 +170,18 @@ fn unknown_guard_in_the_environment_is_named_and_ignored() {
     assert_passed(&output);
     assert!(stderr(&output).contains("COVE_GUARD=\"gaurd\" is not one of"));
 }
+
+#[test]
+fn empty_guard_in_the_environment_is_as_none() {
+    // Goal: a variable that is set to nothing says nothing. Method: a child with an empty
+    // COVE_GUARD takes a stack of a configured kind.
+    if in_child() {
+        let config = StackConfig { guard: Some(Guard::Protect), ..StackConfig::default() };
+        let mut pool = StackPool::new(config);
+        touch(&pool.take(DEFAULT_BYTES).expect("a stack"));
+        return assert_eq!(pool.stats().guards_protect, 1);
+    }
+    let output = child("guards::empty_guard_in_the_environment_is_as_none", Some(""), "");
+    assert_passed(&output);
+    assert!(!stderr(&output).contains("COVE_GUARD"));
+}
