@@ -4,6 +4,7 @@ use super::remote::{self, RemoteJoinHandle};
 use crate::scheduler::Scheduler;
 use crate::scheduler::crew::Crew;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 /// Reaches the workers of a [`Runtime`](super::Runtime), from any thread, for as long as one likes.
@@ -40,6 +41,13 @@ pub struct RuntimeHandle {
 pub fn runtime_handle() -> RuntimeHandle {
     RuntimeHandle::current()
 }
+
+/// Whatever panics leaves the workers as they were: nothing of the caller's runs while their queues
+/// are changed.
+impl UnwindSafe for RuntimeHandle {}
+
+/// As for [`UnwindSafe`].
+impl RefUnwindSafe for RuntimeHandle {}
 
 impl RuntimeHandle {
     pub(super) fn new(crew: Arc<Crew>) -> RuntimeHandle {

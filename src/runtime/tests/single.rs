@@ -4,6 +4,7 @@ use super::{Builder, Dropped, panic_of, runtime};
 use crate::task::{self, Cancelled};
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
+use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -261,4 +262,14 @@ fn runtimes_that_end_leave_no_stack_behind() {
     assert_eq!(before.0, 0);
     (0..2000).for_each(|_| assert_eq!(run(), 1));
     assert_eq!(stacks(), before);
+}
+
+#[test]
+fn handle_crosses_catch_unwind() {
+    // Goal: a handle may be used in code whose panic is caught. Method: the compiler's word, and a
+    // handle that is used inside and after such code.
+    let runtime = runtime(1);
+    let handle = runtime.handle();
+    assert!(catch_unwind(|| handle.spawn_on(7, || ())).is_err());
+    assert_eq!(runtime.run(|| handle.spawn(|| 6 * 7).join()).expect("a result"), 42);
 }
