@@ -268,7 +268,8 @@ impl Builder {
     }
 
     /// Watches for coroutines that do not let others run: when one has not waited or yielded for
-    /// `limit`, a report on standard error names it and shows where it is, once for each time.
+    /// `limit`, a report on standard error names it and shows where it is, once for each time. The
+    /// limit must not be zero.
     ///
     /// This starts one more thread for each worker, which looks every quarter of the limit. Workers
     /// are not disturbed, but for the one that is late: it gets a SIGURG, by which blocking system
@@ -394,6 +395,11 @@ impl Builder {
                 };
                 return Err(invalid(format!("{name}({value}): the value must be {range}")));
             }
+        }
+        if self.stalls.as_ref().is_some_and(|stalls| stalls.limit.is_zero()) {
+            return Err(invalid(
+                "stall_watchdog(0ns), or on_stall: the limit must be above zero".into(),
+            ));
         }
         if self.worker_name.contains('\0') {
             return Err(invalid("worker_name: a thread's name holds no zero byte".into()));

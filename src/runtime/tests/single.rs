@@ -123,6 +123,8 @@ fn values_out_of_range_are_errors() {
         ("blocking_threads_max(0)", Builder::new().blocking_threads_max(0)),
         ("blocking_queue_max(0)", Builder::new().blocking_queue_max(0)),
         ("worker_name", Builder::new().worker_name("a\0b")),
+        ("stall_watchdog(0ns)", Builder::new().stall_watchdog(Duration::ZERO)),
+        ("stall_watchdog(0ns)", Builder::new().on_stall(Duration::ZERO, |_| ())),
     ];
     for (name, builder) in bad {
         let error = builder.build().expect_err(name);
