@@ -12,9 +12,9 @@
 
 use crate::primitive::SpinLock;
 use crate::scheduler::crew::{Job, Ticket};
+use crate::scheduler::spawn::SpawnError;
 use crate::scheduler::wait::{NEVER, WaitKind, WaitQueue, wait};
 use crate::scheduler::{Remote, Scheduler, fork};
-use crate::stack::StackError;
 use crate::task::Cancelled;
 use std::any::Any;
 use std::fmt;
@@ -235,7 +235,7 @@ where
         self.held.store(hold, Ordering::Relaxed);
     }
 
-    fn fail(&self, error: StackError) {
+    fn fail(&self, error: SpawnError) {
         self.complete(Err(Box::new(format!("cannot spawn a coroutine: {error}"))));
     }
 }

@@ -25,9 +25,8 @@ mod board;
 
 use super::fork;
 use super::inbox::Message;
-use super::spawn::SpawnOptions;
+use super::spawn::{SpawnError, SpawnOptions};
 use super::{Scheduler, Shared};
-use crate::stack::StackError;
 use crate::sys;
 use board::Board;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +48,7 @@ pub(crate) trait Job: Send + Sync {
     /// Holds `discard` off, or no longer.
     fn hold(&self, hold: bool);
     /// Says that no coroutine could be made. The closure stays.
-    fn fail(&self, error: StackError);
+    fn fail(&self, error: SpawnError);
 }
 
 /// The right to start a job. Dropping it discards the job.

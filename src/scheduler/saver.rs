@@ -16,11 +16,9 @@
 //! One per thread. Its chunks go back when the last piece has come home; a thread that ends with
 //! pieces abroad leaves its chunks to them.
 
-use crate::stack::StackError;
 use crate::sys;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::UnsafeCell;
-use std::io::ErrorKind;
 use std::ptr::NonNull;
 
 /// The alignment of every piece, and the step between sizes.
@@ -30,7 +28,10 @@ pub(super) const ALIGN: usize = 16;
 const CLASSES: usize = 128;
 
 /// The first chunks are small.
-const CHUNK: Layout = layout(1 << 20, ALIGN);
+const CHUNK: Layout = layout(CHUNK_BYTES, ALIGN);
+
+/// What `take` asks the allocator for at the least, when it has nothing.
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// This many of them, before chunks are large: those who keep less do not get huge pages.
 const CHUNKS_SMALL: usize = 8;
@@ -103,12 +104,6 @@ thread_local! {
 #[inline(always)]
 pub(super) fn take(bytes: usize) -> Option<NonNull<u8>> {
     with(|saver| saver.take(bytes)).flatten()
-}
-
-/// Why `take` found no memory, as far as the limits tell.
-#[cold]
-pub(super) fn shortage() -> StackError {
-    StackError::diagnose(CHUNK.size(), &ErrorKind::OutOfMemory.into())
 }
 
 /// Takes back a piece of `bytes` bytes. If the thread is ending, the piece's chunk has been left to

@@ -23,8 +23,9 @@
 //! inaccessible while the task does not run: a pointer into a stack that would have been swapped
 //! out then faults, at the very access.
 
+use super::spawn::SpawnError;
 use super::task::{State, Task, Woken, flag};
-use super::{Scheduler, count, saver, spawn};
+use super::{Scheduler, count, saver};
 use crate::arch;
 use crate::stack::{self, Stack, StackError};
 use crate::sys;
@@ -100,17 +101,17 @@ fn release(stack: *mut SharedStack) {
 
 impl Scheduler {
     /// The shared stack for the next task.
-    pub(super) fn shared_stack(&self) -> Result<*const SharedStack, StackError> {
+    pub(super) fn shared_stack(&self) -> Result<*const SharedStack, SpawnError> {
         let bytes = self.config.shared_stack_bytes;
         if self.config.check_shared_stacks {
-            return make(bytes).map(<*mut SharedStack>::cast_const);
+            return Ok(make(bytes)?);
         }
         // SAFETY: the list is borrowed for this function, which runs nothing of the user's.
         let shared = unsafe { &mut *self.shared_stacks.get() };
         let count_max = self.config.shared_stacks.max(1);
         let place = shared.next % count_max;
         if place == shared.stacks.len() {
-            shared.stacks.try_reserve(1).map_err(|_| spawn::no_table(place))?;
+            shared.stacks.try_reserve(1).map_err(|_| SpawnError::table(place))?;
             shared.stacks.push(make(bytes)?);
         }
         shared.next = (place + 1) % count_max;

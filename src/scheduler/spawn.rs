@@ -8,22 +8,24 @@
 //! | file | holds |
 //! |---|---|
 //! | `block.rs` | the block, and what runs on the task's stack |
+//! | `error.rs` | why a task could not be made |
 //! | `handle.rs` | waiting for a task and taking its result |
 
 mod block;
+mod error;
 mod handle;
 
 use super::task::{Home, SharedHome, State, Task, flag};
 use super::{Scheduler, count, saver};
 use crate::arch::{self, Context, Entry};
-use crate::stack::{self, STACK_BYTES_MIN, Stack, StackError};
+use crate::stack::{self, STACK_BYTES_MIN, Stack};
 use block::{Block, Boxed, Form, Plain};
-use std::io::ErrorKind;
 use std::mem::{align_of, size_of};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 pub(super) use block::drop_extra;
+pub(crate) use error::SpawnError;
 pub(crate) use handle::RawHandle;
 
 /// The share of a stack, as a divisor, that a task's block may take before its parts are boxed.
@@ -76,7 +78,7 @@ impl Scheduler {
         &self,
         options: SpawnOptions,
         closure: F,
-    ) -> Result<RawHandle, StackError>
+    ) -> Result<RawHandle, SpawnError>
     where
         F: FnOnce() -> T,
     {
@@ -99,7 +101,7 @@ impl Scheduler {
         options: SpawnOptions,
         stack_bytes: usize,
         closure: F,
-    ) -> Result<RawHandle, StackError>
+    ) -> Result<RawHandle, SpawnError>
     where
         F: FnOnce() -> T,
         R: Form<T>,
@@ -108,8 +110,8 @@ impl Scheduler {
         // SAFETY: the table is borrowed for short calls that run nothing of the user's.
         unsafe {
             let tasks = (*slots).len() + 2;
-            (*slots).reserve().map_err(|_| no_table(tasks))?;
-            self.queue.reserve(tasks).map_err(|_| no_table(tasks))?;
+            (*slots).reserve().map_err(|_| SpawnError::table(tasks))?;
+            self.queue.reserve(tasks).map_err(|_| SpawnError::table(tasks))?;
         }
         let (block, home, context, flags) =
             self.place::<Block<F, T, R>>(&options, stack_bytes, Block::<F, T, R>::main)?;
@@ -143,7 +145,7 @@ impl Scheduler {
         options: &SpawnOptions,
         stack_bytes: usize,
         main: Entry,
-    ) -> Result<(NonNull<B>, Home, Context, u8), StackError> {
+    ) -> Result<(NonNull<B>, Home, Context, u8), SpawnError> {
         let cancel = if self.shutting_down.get() { flag::CANCEL } else { 0 };
         if options.shared {
             return self.place_shared(cancel);
@@ -163,10 +165,11 @@ impl Scheduler {
         Ok((unsafe { NonNull::new_unchecked(block.cast()) }, home, context, cancel))
     }
 
-    fn place_shared<B>(&self, flags: u8) -> Result<(NonNull<B>, Home, Context, u8), StackError> {
+    fn place_shared<B>(&self, flags: u8) -> Result<(NonNull<B>, Home, Context, u8), SpawnError> {
         let stack = self.shared_stack()?;
         debug_assert!(fits::<B>(true, 0), "a piece of the saver has the size and the alignment");
-        let block = saver::take(size_of::<B>()).ok_or_else(saver::shortage)?;
+        let block =
+            saver::take(size_of::<B>()).ok_or_else(|| SpawnError::block(saver::CHUNK_BYTES))?;
         let checked = if self.config.check_shared_stacks { flag::CHECKED } else { 0 };
         let home = Home { shared: SharedHome { stack, saved: std::ptr::null_mut() } };
         Ok((block.cast(), home, Context::NONE, flags | checked | flag::SHARED | flag::AWAY))
@@ -198,12 +201,6 @@ impl Scheduler {
         // SAFETY: as the caller says.
         unsafe { free(task) }
     }
-}
-
-/// The error of a table for so many tasks that found no memory to double its size.
-#[cold]
-pub(super) fn no_table(tasks: usize) -> StackError {
-    StackError::diagnose(2 * tasks * size_of::<*const Task>(), &ErrorKind::OutOfMemory.into())
 }
 
 /// As [`Scheduler::free`]; needs no scheduler.

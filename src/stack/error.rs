@@ -80,8 +80,15 @@ impl StackError {
     }
 }
 
-impl fmt::Display for StackError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl StackError {
+    /// Writes the message for memory that was wanted for `what`, of which one needs less by
+    /// `remedy`.
+    pub(crate) fn describe(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        what: &str,
+        remedy: &str,
+    ) -> fmt::Result {
         match *self {
             StackError::Size { bytes } => write!(
                 f,
@@ -89,24 +96,29 @@ impl fmt::Display for StackError {
             ),
             StackError::AddressSpace { bytes, limit_bytes } => write!(
                 f,
-                "no room for a stack of {bytes} bytes: the address space limit (ulimit -v, \
+                "no room for {what}, {bytes} bytes: the address space limit (ulimit -v, \
                  RLIMIT_AS) is {limit_bytes} bytes; raise it with `prlimit --as=BYTES --pid={}`, \
-                 or use smaller stacks",
+                 or {remedy}",
                 std::process::id()
             ),
             StackError::Mappings { bytes, limit } => write!(
                 f,
-                "no mapping left for a stack of {bytes} bytes: the limit vm.max_map_count is \
+                "no mapping left for {what}, {bytes} bytes: the limit vm.max_map_count is \
                  {limit}; raise it with `sysctl vm.max_map_count={}`",
                 limit.saturating_mul(2)
             ),
             StackError::Memory { bytes } => write!(
                 f,
-                "no memory for a stack: the kernel refused {bytes} bytes; free memory, allow \
-                 overcommitment with `sysctl vm.overcommit_memory=0`, or use fewer or \
-                 smaller stacks"
+                "no memory for {what}: the kernel refused {bytes} bytes; free memory, allow \
+                 overcommitment with `sysctl vm.overcommit_memory=0`, or {remedy}"
             ),
         }
+    }
+}
+
+impl fmt::Display for StackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f, "a stack", "use fewer or smaller stacks")
     }
 }
 
