@@ -72,7 +72,8 @@ impl Builder {
 
     /// Sets the size in bytes of a coroutine's private stack where the spawn does not: 4 KiB to
     /// 1 GiB, rounded up to pages. Default: 128 KiB. Memory is taken only as far as a stack has
-    /// been used.
+    /// been used. Coroutines that may have to unwind need 8 KiB; see
+    /// [`task::Builder::stack_bytes`](crate::task::Builder::stack_bytes).
     ///
     /// ```
     /// let runtime = cove::Builder::new().stack_bytes(1 << 20).build()?;

@@ -4,7 +4,9 @@
 //! a destructor: reading one that has a destructor means asking first whether the thread is ending.
 
 use std::cell::{Cell, UnsafeCell};
+use std::panic::{catch_unwind, resume_unwind};
 use std::ptr;
+use std::sync::Once;
 
 use super::config::StackConfig;
 use super::overflow;
@@ -71,13 +73,31 @@ fn with_pool_of_the_moment<R>(f: impl FnOnce(&mut StackPool) -> R) -> R {
     f(&mut StackPool::new(StackConfig::default()))
 }
 
+/// Does what must be done on a stack with room before the thread has small ones.
+fn prepare_thread() {
+    overflow::prepare_thread();
+    bind_unwinder();
+}
+
+/// Unwinds once for the process. Where symbols are bound at their first call (ld.so(8),
+/// `LD_BIND_NOW`), the loader binds the unwinder's then, and needs some KiB of stack for each.
+fn bind_unwinder() {
+    static BIND: Once = Once::new();
+    if cfg!(panic = "unwind") {
+        BIND.call_once(|| {
+            let outcome = catch_unwind(|| resume_unwind(Box::new(())));
+            assert!(outcome.is_err(), "an unwinding is caught");
+        });
+    }
+}
+
 /// Makes the thread's pool, of which there was `before`, and tells where it is; null if the thread
 /// is ending.
 #[cold]
 fn make(before: *mut StackPool) -> *mut StackPool {
     assert!(before != BUSY, "a thread's pool of stacks is used inside its own use");
     IDLE.set(ptr::null_mut());
-    overflow::prepare_thread();
+    prepare_thread();
     let made = POOL.try_with(|place| {
         // SAFETY: nobody uses the pool, and none is there yet.
         let pool = unsafe { &mut *place.0.get() };
@@ -89,7 +109,7 @@ fn make(before: *mut StackPool) -> *mut StackPool {
 /// Replaces the thread's pool by an empty one with this configuration. Stacks of the old one stay
 /// valid until they are given back or dropped; they are not reused.
 pub(crate) fn set_pool_config(config: StackConfig) {
-    overflow::prepare_thread();
+    prepare_thread();
     assert!(IDLE.get() != BUSY, "a thread's pool of stacks is replaced inside its own use");
     // An error means that the thread is ending: whatever pool it gets now is temporary.
     let _ = POOL.try_with(|place| {

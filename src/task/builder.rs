@@ -54,6 +54,11 @@ impl Builder {
 
     /// Sets the size of the private stack in bytes: 4 KiB to 1 GiB, rounded up to pages.
     ///
+    /// Besides what its own functions need, a coroutine needs room to unwind: when it is cancelled,
+    /// when a deadline ends its wait, when its runtime ends, when it panics. 8 KiB hold that and
+    /// some small frames; less is for coroutines that end by themselves. A panic's message with a
+    /// backtrace (`RUST_BACKTRACE=1`) takes 32 KiB.
+    ///
     /// ```
     /// # cove::run(|| {
     /// use cove::task::Builder;

@@ -10,6 +10,7 @@
 //! | `descriptors`, `memory`, `threads` | what the system gives runs out |
 //! | `leaving` | bare coroutines leave the scope, runtime or thread in which they suspended |
 //! | `peers` | the other side of a connection misbehaves |
+//! | `small` | stacks are as small as can be, and unwind |
 
 mod alarm;
 mod cancel;
@@ -22,5 +23,6 @@ mod holdings;
 mod leaving;
 mod memory;
 mod peers;
+mod small;
 mod threads;
 mod waits;

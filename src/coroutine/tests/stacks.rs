@@ -45,14 +45,14 @@ fn stacks_of_all_sizes_can_be_used_nearly_whole() {
 #[test]
 fn small_stack_holds_an_unwinding() {
     // Goal: the size that the documentation names for it is enough for a drop and a caught panic.
-    // Method: both on 16 KiB.
-    let mut dropped = Coroutine::with_stack_bytes(16 << 10, |suspender: &Suspender<(), ()>, ()| {
+    // Method: both on 8 KiB.
+    let mut dropped = Coroutine::with_stack_bytes(8 << 10, |suspender: &Suspender<(), ()>, ()| {
         suspender.suspend(());
     })
     .expect("a stack");
     dropped.resume(());
     drop(dropped);
-    let mut panics = Coroutine::with_stack_bytes(16 << 10, |_: &Suspender<(), ()>, ()| {
+    let mut panics = Coroutine::with_stack_bytes(8 << 10, |_: &Suspender<(), ()>, ()| {
         std::panic::resume_unwind(Box::new(1_u8));
     })
     .expect("a stack");
