@@ -41,6 +41,13 @@
 //! `In` is `()` it returns at once, else [`Suspender::try_suspend`] tells the destructor so, and a
 //! plain `suspend` aborts the process with a message, since there is no value that it could return.
 //!
+//! Panics are counted by thread, and the count cannot be read. So if a destructor that runs because
+//! its *thread* unwinds resumes a coroutine, which then panics itself and suspends in a destructor of
+//! its own, that suspend does switch: it cannot tell the two panics apart.
+//! [`std::thread::panicking`] is true on that thread from then on until the coroutine has been
+//! resumed and its panic has ended; dropping it before that aborts the process, since it would have
+//! to unwind out of a destructor. [`Suspender::suspend`] has no place in a destructor.
+//!
 //! A coroutine may also never be dropped: [`std::mem::forget`] is safe. Its stack then stays for
 //! ever, and so does everything that it owns, but what it *borrowed* would not, and a thread of
 //! [`std::thread::scope`] inside it might go on using that. Hence [`Coroutine::new`] takes only

@@ -163,3 +163,30 @@ fn panicking_destructor_of_a_result_does_not_lose_the_stack() {
     assert!(catch_unwind(AssertUnwindSafe(|| drop(never_ran))).is_err());
     assert_eq!(live(), before);
 }
+
+#[test]
+fn panic_inside_a_foreign_one_is_counted_until_it_has_ended() {
+    // Goal: what the documentation says of a coroutine that panics while its thread unwinds, and
+    // suspends in a destructor: its panic is counted until it ends, and no longer. Method: look
+    // after the outer panic, and after the coroutine has been resumed.
+    struct Resumes<'a>(&'a mut Option<Coroutine<(), (), ()>>);
+    impl Drop for Resumes<'_> {
+        fn drop(&mut self) {
+            let mut coroutine = Coroutine::new(|suspender: &Suspender<(), ()>, ()| {
+                let _suspends = OnDrop(|| suspender.suspend(()));
+                resume_unwind(Box::new("the inner one"));
+            });
+            assert_eq!(coroutine.resume(()), CoroutineState::Yielded(()));
+            *self.0 = Some(coroutine);
+        }
+    }
+    let mut kept = None;
+    let outer = catch_unwind(AssertUnwindSafe(|| {
+        let _resumes = Resumes(&mut kept);
+        resume_unwind(Box::new("the outer one"));
+    }));
+    assert!(outer.is_err() && thread::panicking());
+    let mut coroutine = kept.expect("kept by the destructor");
+    assert!(catch_unwind(AssertUnwindSafe(|| coroutine.resume(()))).is_err());
+    assert!(!thread::panicking());
+}
