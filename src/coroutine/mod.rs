@@ -42,8 +42,8 @@
 //! plain `suspend` aborts the process with a message, since there is no value that it could return.
 //!
 //! Panics are counted by thread, and the count cannot be read. So if a destructor that runs because
-//! its *thread* unwinds resumes a coroutine, which then panics itself and suspends in a destructor of
-//! its own, that suspend does switch: it cannot tell the two panics apart.
+//! its *thread* unwinds resumes a coroutine, which then panics itself and suspends in a destructor
+//! of its own, that suspend does switch: it cannot tell the two panics apart.
 //! [`std::thread::panicking`] is true on that thread from then on until the coroutine has been
 //! resumed and its panic has ended; dropping it before that aborts the process, since it would have
 //! to unwind out of a destructor. [`Suspender::suspend`] has no place in a destructor.

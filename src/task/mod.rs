@@ -26,7 +26,7 @@
 //! panics by thread, so another one would see itself panicking). Timers, descriptors and other
 //! threads can end such a wait; another coroutine of the thread cannot. So a destructor must not
 //! lock a [`Mutex`](crate::sync::Mutex) that one of them may hold over a wait, join one, or open a
-//! [`scope`]: it would wait for ever. Use `try_lock`, or leave the work to a coroutine that is
+//! [`scope()`]: it would wait for ever. Use `try_lock`, or leave the work to a coroutine that is
 //! there for it, by a channel without a bound. A wait of this kind that has lasted for five seconds
 //! is told of on stderr, with the name of the coroutine and what it waits for.
 

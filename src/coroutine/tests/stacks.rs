@@ -138,7 +138,9 @@ fn over_aligned_closures_without_a_size_stay_off_the_stack() {
     fn drop_fresh() {
         for stack_bytes in [4 << 10, 128 << 10] {
             let captured = Aligned;
-            let function = move |_: &Suspender<(), ()>, ()| black_box(captured);
+            let function = move |_: &Suspender<(), ()>, ()| {
+                let _captured = captured;
+            };
             drop(Coroutine::with_stack_bytes(stack_bytes, function).expect("a stack"));
             let returns = |_: &Suspender<(), ()>, ()| Aligned;
             drop(Coroutine::with_stack_bytes(stack_bytes, returns).expect("a stack"));
