@@ -13,7 +13,7 @@
 //! the few instructions of a switch of stacks, by the scheduler or by a bare coroutine. Their texts
 //! are known; whoever is interrupted in one is asked again, a little later.
 
-use crate::arch::backtrace::Addresses;
+use crate::arch::backtrace::{Addresses, IS_SUPPORTED};
 use crate::scheduler::Scheduler;
 use crate::sys;
 use crate::sys::signal::Action;
@@ -190,7 +190,12 @@ unsafe fn look(sighting: &mut Sighting, context: *const libc::c_void) {
     sighting.name[..sighting.name_len].copy_from_slice(&name.as_bytes()[..sighting.name_len]);
     sighting.is_root = task.stack_bounds().is_none();
     if let Some(at) = interrupted {
-        sighting.frames.collect_after(at.pc.wrapping_add(1), FRAMES_MAX);
+        if IS_SUPPORTED {
+            sighting.frames.collect_after(at.pc.wrapping_add(1), FRAMES_MAX);
+        } else {
+            // The switch is not ours, and may be what was interrupted.
+            sighting.frames.push(at.pc.wrapping_add(1));
+        }
     }
     sighting.id = task.id;
 }
