@@ -72,6 +72,9 @@ fn user_keeps_much(number: usize) -> usize {
     local[number % local.len()]
 }
 
+/// How long coroutines are interrupted anywhere, should reports come slowly.
+const AWHILE: Duration = Duration::from_secs(5);
+
 /// Goal: wherever a coroutine is interrupted, the report comes and the process stays. Method: for a
 /// while, one that resumes another coroutine all the time and has large frames.
 #[test]
@@ -90,7 +93,8 @@ fn watchdog_may_interrupt_anywhere() {
                 }
             });
             let (since, mut sum) = (Instant::now(), 0_usize);
-            while reports.load(Ordering::Acquire) < 30 {
+            let enough = |count: u32| count >= 30 || count > 0 && since.elapsed() > AWHILE;
+            while !enough(reports.load(Ordering::Acquire)) {
                 for number in 0..if cfg!(debug_assertions) { 5_000 } else { 500_000 } {
                     let CoroutineState::<_, ()>::Yielded(square) = squares.resume(number) else {
                         unreachable!("it never ends");
