@@ -9,7 +9,7 @@ use super::{Context, unwind_from};
 use crate::sys::unwind::each_frame;
 use std::ops::ControlFlow;
 
-/// Whether suspended contexts can be unwound, and addresses named.
+/// Whether suspended contexts can be unwound.
 pub(crate) const IS_SUPPORTED: bool =
     cfg!(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(cove_portable)));
 

@@ -21,41 +21,29 @@ pub(crate) trait Stream: 'static {
     fn close(&self);
 }
 
-impl Stream for TcpStream {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(buffer)
-    }
+macro_rules! streams {
+    ($($stream:ident),*) => {$(
+        impl Stream for $stream {
+            fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                (&mut &*self).read(buffer)
+            }
 
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&mut &*self).write(bytes)
-    }
+            fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+                (&mut &*self).write(bytes)
+            }
 
-    fn end(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
+            fn end(&self) -> io::Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
 
-    fn close(&self) {
-        TcpStream::close(self);
-    }
+            fn close(&self) {
+                $stream::close(self);
+            }
+        }
+    )*};
 }
 
-impl Stream for UnixStream {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(buffer)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&mut &*self).write(bytes)
-    }
-
-    fn end(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    fn close(&self) {
-        UnixStream::close(self);
-    }
-}
+streams!(TcpStream, UnixStream);
 
 /// Two ends of a TCP connection. The first one resets when it is dropped, so that no number of a
 /// port is kept by the kernel for a minute.
